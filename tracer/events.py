@@ -106,6 +106,8 @@ class Walk:
     lost: int
     truncated: bool
     candidates: tuple[SocketView, ...]
+    chain: int = 0
+    """The slot's own count of its sockets, of every port and netns that share it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,68 @@
+"""The one table of probes: what is attached where, and what is lost without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A kernel function and the BPF programs on it.
+
+    ``symbols`` are alternatives, the newest kernel's first. ``without`` says, for an optional probe,
+    what the trace lacks when it cannot be attached.
+    """
+
+    name: str
+    symbols: tuple[str, ...]
+    enter: str
+    exit: str | None = None
+    required: bool = False
+    without: str = ""
+
+
+LOOKUP = Probe(
+    "lookup",
+    ("udp4_lib_lookup2",),
+    "lookup_enter",
+    required=True,
+)
+
+PROBES = (
+    Probe(
+        "connect", ("__ip4_datagram_connect",), "connect_enter", "connect_exit", required=True
+    ),
+    LOOKUP,
+    # icmp_send is an inline over it since 5.0.
+    Probe("icmp", ("__icmp_send",), "icmp_enter", required=True),
+    # 5.15 gave sk->sk_error_report() one caller: e3ae2365efc1 "net: sock: introduce
+    # sk_error_report"; before, UDP's sockets have sock_def_error_report there.
+    Probe(
+        "error",
+        ("sk_error_report", "sock_def_error_report"),
+        "error_enter",
+        without="who was told ECONNREFUSED is not known",
+    ),
+    Probe("close", ("udp_destroy_sock",), "close_enter", without="closed sockets are not known"),
+    Probe(
+        "close6",
+        ("udpv6_destroy_sock",),
+        "close_enter",
+        without="closed IPv6 sockets are not known",
+    ),
+    Probe("bind", ("inet_bind",), "bind_enter", "bind_exit", without="bind() is not recorded"),
+    Probe(
+        "bind6",
+        ("inet6_bind",),
+        "bind_enter",
+        "bind_exit",
+        without="bind() of IPv6 sockets is not recorded",
+    ),
+    Probe(
+        "autobind",
+        ("inet_autobind",),
+        "autobind_enter",
+        "autobind_exit",
+        without="the kernel's choices of port are not recorded",
+    ),
+)
