@@ -1,4 +1,4 @@
-"""Where the BPF sources and the stub headers are: in the wheel, or beside a checkout."""
+"""Where the BPF sources and the stub header tree are: inside the wheel, or in a checkout."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from tracer.errors import UdptraceError
 
-_PACKAGE = Path(__file__).resolve().parent
-
 
 def bpf_dir() -> Path:
-    """The directory that holds udptrace.c, events.h and stubs/. Raises UdptraceError."""
-    for candidate in (_PACKAGE / "_bpf", _PACKAGE.parent / "bpf"):
-        if (candidate / "udptrace.c").is_file():
+    """The BPF sources' directory: ``tracer/_bpf`` when installed, else the checkout's ``bpf``.
+
+    Raises UdptraceError when neither is there (a damaged installation).
+    """
+    package = Path(__file__).resolve().parent
+    for candidate in (package / "_bpf", package.parent / "bpf"):
+        if candidate.is_dir():
             return candidate
-    raise UdptraceError(
-        f"the BPF sources are missing beside {_PACKAGE}: install udptrace again, whole"
-    )
+    raise UdptraceError(f"the BPF sources are missing from {package}: install udptrace again")
