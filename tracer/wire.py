@@ -229,9 +229,7 @@ class Decoder:
     traces' identities must not look comparable.
     """
 
-    def __init__(
-        self, caller_name: Callable[[int], str | None], salt: bytes | None = None
-    ) -> None:
+    def __init__(self, caller_name: Callable[[int], str | None], salt: bytes | None = None) -> None:
         self._caller_name = caller_name
         self._salt = salt if salt is not None else os.urandom(16)
         self._pending: dict[tuple[int, int], list[SocketView]] = {}

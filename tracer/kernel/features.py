@@ -68,9 +68,7 @@ def why_silent() -> str:
             "run sysctl kernel.ftrace_enabled=1"
         )
     if _read(KPROBES_ENABLED).strip() == "0":
-        return (
-            f"kprobes are switched off: run echo 1 > {KPROBES_ENABLED}"
-        )
+        return f"kprobes are switched off: run echo 1 > {KPROBES_ENABLED}"
     return "another tool may have disabled it; check /sys/kernel/debug/kprobes/list"
 
 

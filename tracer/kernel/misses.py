@@ -51,4 +51,4 @@ class MissTable:
     def _is_news(self, name: bytes, value: MissValue) -> bool:
         """A first miss that was streamed is known from its event; all else is compared."""
         since, total = self._reported.get(name, (value.since_ns, 1 if value.streamed_ns else 0))
-        return value.since_ns != since or value.total != total
+        return (value.since_ns, value.total) != (since, total)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Probe:
     """A kernel function and the BPF programs on it.
 
-    ``symbols`` are alternatives, the newest kernel's first. ``without`` says, for an optional probe,
-    what the trace lacks when it cannot be attached.
+    ``symbols`` are alternatives, the newest kernel's first. ``without`` says, for an optional
+    probe, what the trace lacks when it cannot be attached.
     """
 
     name: str
@@ -29,9 +29,7 @@ LOOKUP = Probe(
 )
 
 PROBES = (
-    Probe(
-        "connect", ("__ip4_datagram_connect",), "connect_enter", "connect_exit", required=True
-    ),
+    Probe("connect", ("__ip4_datagram_connect",), "connect_enter", "connect_exit", required=True),
     LOOKUP,
     # icmp_send is an inline over it since 5.0.
     Probe("icmp", ("__icmp_send",), "icmp_enter", required=True),

@@ -71,7 +71,7 @@ class Program:
         """Load the probe's programs and attach them; returns the symbol. Raises AttachError."""
         enter = self._load(probe.enter)
         leave = self._load(probe.exit) if probe.exit else None
-        reasons = []
+        reasons: list[str] = []
         for symbol in probe.symbols:
             for name in (symbol, None):
                 # The plain name first: only a kernel without it is worth reading kallsyms for.

@@ -41,8 +41,8 @@ class Phases:
 class Session:
     """Attached and proven probes. Raises UdptraceError, one line, when that cannot be had.
 
-    ``lookups=False`` leaves the probe on the receive path out: verdicts then rest on the skb and the
-    walk. Events come from `poll`, in the order the kernel sent them.
+    ``lookups=False`` leaves the probe on the receive path out: verdicts then rest on the skb and
+    the walk. Events come from `poll`, in the order the kernel sent them.
     """
 
     def __init__(self, lookups: bool = True, phases: Phases | None = None) -> None:
@@ -128,9 +128,7 @@ class Session:
         proof = selftest.run(self._decode, names | {"walk"})
         silent = [probe for probe in attached if probe.name not in proof.seen]
         if len(silent) == len(attached):
-            raise UdptraceError(
-                f"the probes are attached and stay silent: {features.why_silent()}"
-            )
+            raise UdptraceError(f"the probes are attached and stay silent: {features.why_silent()}")
         for probe in silent:
             if probe.required:
                 raise UdptraceError(
