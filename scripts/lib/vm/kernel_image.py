@@ -1,0 +1,152 @@
+"""Builds what a kernel needs to boot: vmlinuz, an image of its modules, and its initramfs."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import archive, cache, mirror, modules, recipes
+from .cpio import Cpio
+from .errors import VmError
+from .kernels import Kernel
+from .progress import Progress
+from .run import run
+
+
+@dataclass(frozen=True)
+class KernelRecipe:
+    """Everything that decides what a kernel's image holds."""
+
+    series: str
+    suites: tuple[str, ...]
+    dropped: tuple[str, ...] = modules.DROPPED
+    early: tuple[str, ...] = modules.EARLY
+    share: tuple[str, ...] = modules.SHARE
+    applets: tuple[str, ...] = modules.APPLETS
+    version: int = 1  # to be raised when the building code changes what is built
+
+
+@dataclass(frozen=True)
+class KernelImage:
+    """A built kernel."""
+
+    directory: Path
+    release: str  # what `uname -r` says
+
+    @property
+    def vmlinuz(self) -> Path:
+        return self.directory / "vmlinuz"
+
+    @property
+    def modules(self) -> Path:
+        return self.directory / "modules.ext4"
+
+    @property
+    def initramfs(self) -> Path:
+        return self.directory / "initramfs.cpio"
+
+
+def kernel_image(kernel: Kernel) -> KernelImage:
+    """The kernel's image, built when there is none."""
+    recipe = KernelRecipe(kernel.series, kernel.suites)
+
+    def build(target: Path) -> None:
+        progress = Progress(f"Linux {kernel.series}")
+        try:
+            _build(recipe, target, progress)
+        finally:
+            progress.close()
+
+    name = f"kernel-{kernel.series}"
+    directory = cache.image(name, recipes.key(recipe), build)
+    about = json.loads((directory / "about.json").read_text())
+    return KernelImage(directory, about["release"])
+
+
+def _build(recipe: KernelRecipe, target: Path, progress: Progress) -> None:
+    with tempfile.TemporaryDirectory(dir=target) as scratch:
+        tree = Path(scratch)
+        release = _download(recipe, tree, progress)
+        progress.step(f"preparing the modules of {release}")
+        found = _move_to_usr(tree, release)
+        shutil.copy(_vmlinuz(tree, release), target / "vmlinuz")
+        modules.drop_unused(found, recipe.dropped)
+        _decompress(found)
+        run(["depmod", "-b", str(tree), release], "run depmod")
+        (target / "initramfs.cpio").write_bytes(_initramfs(recipe, tree, found))
+        archive.make_ext4(found, target / "modules.ext4", _megabytes(found) + 64)
+    (target / "about.json").write_text(json.dumps({"release": release}))
+    progress.done(f"{release} ready")
+
+
+def _download(recipe: KernelRecipe, tree: Path, progress: Progress) -> str:
+    progress.step("looking for it on the mirror")
+    with archive.PrivateApt(mirror.find(), recipe.suites) as apt:
+        package = apt.kernel_package("linux-image")
+        release = package[len("linux-image-") :]
+        # Since 7.0 the package is empty, and its parts come in packages of their own.
+        parts = [name for name in apt.depends(package) if name.endswith(f"-{release}")]
+        progress.step(f"downloading and unpacking {package}")
+        apt.unpack([package, *parts, "busybox-static"], tree)
+    return release
+
+
+def _move_to_usr(tree: Path, release: str) -> Path:
+    """Older packages have their modules in /lib: put them where the new ones do."""
+    old, new = tree / "lib/modules" / release, tree / "usr/lib/modules" / release
+    if old.exists():
+        new.parent.mkdir(parents=True, exist_ok=True)
+        old.rename(new)
+    if not new.exists():
+        raise VmError(f"the kernel package holds no modules for {release}")
+    # depmod looks in lib/modules, newer ones in usr/lib/modules: make them the same.
+    shutil.rmtree(tree / "lib", ignore_errors=True)
+    (tree / "lib").symlink_to("usr/lib")
+    return new
+
+
+def _vmlinuz(tree: Path, release: str) -> Path:
+    for place in (tree / f"boot/vmlinuz-{release}", tree / f"usr/lib/modules/{release}/vmlinuz"):
+        if place.exists():
+            return place
+    raise VmError(f"the kernel package holds no vmlinuz for {release}")
+
+
+def _decompress(found: Path) -> None:
+    """Unpack compressed modules: under emulation the guest would take seconds for it."""
+    for path in found.rglob("*.ko.xz"):
+        path.with_suffix("").write_bytes(lzma.decompress(path.read_bytes()))
+        path.unlink()
+    packed = [str(path) for path in found.rglob("*.ko.zst")]
+    if packed:
+        subprocess.run(["zstd", "-q", "-d", "--rm", *packed], check=True)
+
+
+def _megabytes(tree: Path) -> int:
+    # 8 KiB more for each file: its inode and the rest of its last block.
+    total = sum(path.lstat().st_size + 8192 for path in tree.rglob("*"))
+    return total // (1024 * 1024) + 1
+
+
+def _initramfs(recipe: KernelRecipe, tree: Path, found: Path) -> bytes:
+    """busybox and the modules up to the root file system; what a run adds comes behind it."""
+    cpio = Cpio()
+    for directory in ("bin", "modules", "proc", "sys", "dev", "newroot", "vm"):
+        cpio.directory(directory)
+    busybox = next(p for p in (tree / "bin/busybox", tree / "usr/bin/busybox") if p.exists())
+    cpio.file("bin/busybox", busybox.read_bytes(), executable=True)
+    for applet in recipe.applets:
+        cpio.symlink(f"bin/{applet}", "busybox")
+    done: list[str] = []
+    for kind, wanted in (("early", recipe.early), ("share", recipe.share)):
+        order = [path for path in modules.load_order(found, wanted) if path not in done]
+        done += order
+        for path in order:
+            cpio.file(f"modules/{Path(path).name}", (found / path).read_bytes())
+        cpio.file(f"modules/{kind}", "".join(f"{Path(p).name}\n" for p in order).encode())
+    return cpio.bytes()

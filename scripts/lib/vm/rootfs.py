@@ -1,0 +1,82 @@
+"""Builds a suite's user space: mmdebstrap makes the tree, mke2fs -d the image; nothing is mounted."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from . import archive, cache, mirror, recipes
+from .errors import VmError
+from .progress import Progress
+from .run import run_logged
+
+TRIES = 3
+
+
+def base_image(suite: str) -> Path:
+    """The ext4 image with the suite's user space, built when there is none."""
+    recipe = recipes.suite_recipe(suite)
+
+    def build(target: Path) -> None:
+        progress = Progress(f"Debian {suite} image")
+        try:
+            _build(recipe, target, progress)
+        finally:
+            progress.close()
+
+    return cache.image(f"base-{suite}", recipes.key(recipe), build) / "root.ext4"
+
+
+def _build(recipe: recipes.Recipe, target: Path, progress: Progress) -> None:
+    progress.step("looking for the mirror")
+    site = mirror.find()
+    keyring = archive.keyring(site, recipe.suite)
+    with tempfile.TemporaryDirectory(dir=target) as scratch:
+        tree = Path(scratch) / "tree"
+        _bootstrap(recipe, site, keyring, tree, progress)
+        _write_files(recipe, tree)
+        progress.step("making the file system")
+        archive.make_ext4(tree, target / "root.ext4", recipe.megabytes)
+        progress.step("cleaning up")
+    progress.done("ready")
+
+
+def _bootstrap(
+    recipe: recipes.Recipe, site: mirror.Mirror, keyring: str, tree: Path, progress: Progress
+) -> None:
+    suites = (recipe.suite, f"{recipe.suite}-updates", f"{recipe.suite}-security")
+    command = ["mmdebstrap", "--mode=root", "--format=directory", "--variant=essential"]
+    command += ["--include=" + ",".join(recipe.packages)]
+    command += [f"--aptopt={option}" for option in mirror.apt_options()]
+    command += ['--aptopt=APT::Install-Recommends "false"']
+    command += [f"--dpkgopt=path-exclude={path}" for path in recipe.excludes]
+    # The image is thrown away when its build is interrupted: no need to wait for the disk.
+    command += ["--dpkgopt=force-unsafe-io"]
+    # The machine's own settings (a proxy's password, perhaps) are not for the image.
+    command += ['--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap']
+    command += [recipe.suite, str(tree)]
+    sources = site.sources(suites, keyring)
+    for attempt in range(1, TRIES + 1):
+        progress.step("downloading and unpacking packages")
+        log = run_logged([*command, "-"], progress, stdin=sources)
+        if log is None:
+            return
+        archive.remove_tree(tree)
+        if attempt < TRIES:
+            progress.step(f"failed, trying again ({attempt} of {TRIES - 1})")
+    raise VmError(
+        f"mmdebstrap could not make the {recipe.suite} image from {site.main}; "
+        "check the network or set DEBIAN_MIRROR",
+        log or "",
+    )
+
+
+def _write_files(recipe: recipes.Recipe, tree: Path) -> None:
+    for name, text in recipe.files:
+        path = tree / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+        path.chmod(0o755 if name in recipe.executable else 0o644)
+    for directory in ("src", "share"):
+        (tree / directory).mkdir(exist_ok=True)
