@@ -78,14 +78,14 @@ def _run(chosen: argparse.Namespace) -> int:
     packed = checkout.pack(checkout.root())
     guest = Machine(
         vmlinuz=kernel.vmlinuz,
-        initramfs=_initramfs(kernel, chosen, tty),
+        initramfs=_initramfs(kernel, base, chosen, tty),
         console=os.memfd_create("console"),
         accelerator="tcg",
         memory=chosen.memory,
         icount=chosen.icount,
         share=share.resolve() if share else None,
         disks={
-            "root": str(base),
+            "root": str(base.root),
             "modules": str(kernel.modules),
             "checkout": f"/proc/self/fd/{packed}",
         },
@@ -95,9 +95,12 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _initramfs(
-    kernel: KernelImage, chosen: argparse.Namespace, tty: terminal.Terminal | None
+    kernel: KernelImage,
+    base: rootfs.BaseImage,
+    chosen: argparse.Namespace,
+    tty: terminal.Terminal | None,
 ) -> int:
-    """The kernel's initramfs with this run's part behind it, in memory."""
+    """The initramfs in memory: the tools, the kernel's modules, and what this run adds."""
     cpio = Cpio()
     cpio.directory("vm")
     cpio.file("init", (GUEST / "init").read_bytes(), executable=True)
@@ -112,6 +115,7 @@ def _initramfs(
     cpio.file("vm/environment", _joined([f"{k}={v}" for k, v in environment.items()]))
     descriptor = os.memfd_create("initramfs")
     with os.fdopen(os.dup(descriptor), "wb") as handle:
+        handle.write(base.initramfs.read_bytes())
         handle.write(kernel.initramfs.read_bytes())
         handle.write(cpio.bytes())
     return descriptor

@@ -27,7 +27,6 @@ class KernelRecipe:
     dropped: tuple[str, ...] = modules.DROPPED
     early: tuple[str, ...] = modules.EARLY
     share: tuple[str, ...] = modules.SHARE
-    applets: tuple[str, ...] = modules.APPLETS
     version: int = 1  # to be raised when the building code changes what is built
 
 
@@ -78,7 +77,7 @@ def _build(recipe: KernelRecipe, target: Path, progress: Progress) -> None:
         modules.drop_unused(found, recipe.dropped)
         _decompress(found)
         run(["depmod", "-b", str(tree), release], "run depmod")
-        (target / "initramfs.cpio").write_bytes(_initramfs(recipe, tree, found))
+        (target / "initramfs.cpio").write_bytes(_initramfs(recipe, found))
         archive.make_ext4(found, target / "modules.ext4", _megabytes(found) + 64)
     (target / "about.json").write_text(json.dumps({"release": release}))
     progress.done(f"{release} ready")
@@ -92,7 +91,7 @@ def _download(recipe: KernelRecipe, tree: Path, progress: Progress) -> str:
         # Since 7.0 the package is empty, and its parts come in packages of their own.
         parts = [name for name in apt.depends(package) if name.endswith(f"-{release}")]
         progress.step(f"downloading and unpacking {package}")
-        apt.unpack([package, *parts, "busybox-static"], tree)
+        apt.unpack([package, *parts], tree)
     return release
 
 
@@ -133,15 +132,10 @@ def _megabytes(tree: Path) -> int:
     return total // (1024 * 1024) + 1
 
 
-def _initramfs(recipe: KernelRecipe, tree: Path, found: Path) -> bytes:
-    """busybox and the modules up to the root file system; what a run adds comes behind it."""
+def _initramfs(recipe: KernelRecipe, found: Path) -> bytes:
+    """The modules up to the root file system, in the order in which guest/init loads them."""
     cpio = Cpio()
-    for directory in ("bin", "modules", "proc", "sys", "dev", "newroot", "vm"):
-        cpio.directory(directory)
-    busybox = next(p for p in (tree / "bin/busybox", tree / "usr/bin/busybox") if p.exists())
-    cpio.file("bin/busybox", busybox.read_bytes(), executable=True)
-    for applet in recipe.applets:
-        cpio.symlink(f"bin/{applet}", "busybox")
+    cpio.directory("modules")
     done: list[str] = []
     for kind, wanted in (("early", recipe.early), ("share", recipe.share)):
         order = [path for path in modules.load_order(found, wanted) if path not in done]

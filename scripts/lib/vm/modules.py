@@ -29,12 +29,6 @@ DROPPED = (
 EARLY = ("virtio_pci", "virtio_blk", "crc32c_generic", "crc32c_intel", "ext4", "virtio_console")
 SHARE = ("9pnet_virtio", "9p")
 
-# What guest/init calls.
-APPLETS = (
-    "sh", "cat", "chroot", "cp", "echo", "hostname", "insmod", "ip", "ln", "mkdir", "mount",
-    "poweroff", "sleep", "switch_root", "tar", "uname",
-)  # fmt: skip
-
 
 def drop_unused(found: Path, dropped: tuple[str, ...]) -> None:
     """Remove the directories of modules no test needs."""

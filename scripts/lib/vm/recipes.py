@@ -17,7 +17,7 @@ COMMON_PACKAGES = (
     # other tracers, for comparison
     "bpfcc-tools", "bpftrace", "strace",
     # the machine
-    "procps", "psmisc", "kmod", "busybox-static",
+    "mount", "procps", "psmisc", "kmod", "e2fsprogs", "libcap2-bin", "less", "busybox-static",
 )  # fmt: skip
 
 SUITE_PACKAGES = {
@@ -46,6 +46,12 @@ FILES = {
     ),
 }
 
+# The parts of busybox which guest/init calls before the image is there.
+APPLETS = (
+    "sh", "cat", "cp", "hostname", "insmod", "ip", "ln", "mkdir", "mount", "poweroff",
+    "switch_root", "tar", "uname",
+)  # fmt: skip
+
 EXECUTABLE = ("/usr/local/bin/udptrace",)
 
 
@@ -58,6 +64,7 @@ class Recipe:
     excludes: tuple[str, ...]
     files: tuple[tuple[str, str], ...]
     executable: tuple[str, ...]
+    applets: tuple[str, ...]
     megabytes: int
     version: int
 
@@ -70,6 +77,7 @@ def suite_recipe(suite: str) -> Recipe:
         excludes=DPKG_EXCLUDES,
         files=tuple(FILES.items()),
         executable=EXECUTABLE,
+        applets=APPLETS,
         megabytes=6144,  # sparse: what is free costs nothing on the host
         version=1,  # to be raised when the building code changes what is built
     )

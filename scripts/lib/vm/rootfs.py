@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import archive, cache, mirror, recipes
+from .cpio import Cpio
 from .errors import VmError
 from .progress import Progress
 from .run import run_logged
@@ -13,8 +15,25 @@ from .run import run_logged
 TRIES = 3
 
 
-def base_image(suite: str) -> Path:
-    """The ext4 image with the suite's user space, built when there is none."""
+@dataclass(frozen=True)
+class BaseImage:
+    """A suite's built user space."""
+
+    directory: Path
+
+    @property
+    def root(self) -> Path:
+        """The ext4 image."""
+        return self.directory / "root.ext4"
+
+    @property
+    def initramfs(self) -> Path:
+        """The initramfs's part with its shell and tools."""
+        return self.directory / "initramfs.cpio"
+
+
+def base_image(suite: str) -> BaseImage:
+    """The image with the suite's user space, built when there is none."""
     recipe = recipes.suite_recipe(suite)
 
     def build(target: Path) -> None:
@@ -24,7 +43,7 @@ def base_image(suite: str) -> Path:
         finally:
             progress.close()
 
-    return cache.image(f"base-{suite}", recipes.key(recipe), build) / "root.ext4"
+    return BaseImage(cache.image(f"base-{suite}", recipes.key(recipe), build))
 
 
 def _build(recipe: recipes.Recipe, target: Path, progress: Progress) -> None:
@@ -36,6 +55,7 @@ def _build(recipe: recipes.Recipe, target: Path, progress: Progress) -> None:
         _bootstrap(recipe, site, keyring, tree, progress)
         _write_files(recipe, tree)
         progress.step("making the file system")
+        (target / "initramfs.cpio").write_bytes(_initramfs(recipe, tree))
         archive.make_ext4(tree, target / "root.ext4", recipe.megabytes)
         progress.step("cleaning up")
     progress.done("ready")
@@ -80,3 +100,14 @@ def _write_files(recipe: recipes.Recipe, tree: Path) -> None:
         path.chmod(0o755 if name in recipe.executable else 0o644)
     for directory in ("src", "share"):
         (tree / directory).mkdir(exist_ok=True)
+
+
+def _initramfs(recipe: recipes.Recipe, tree: Path) -> bytes:
+    """busybox, for guest/init; a kernel's modules and what a run adds come behind it."""
+    cpio = Cpio()
+    for directory in ("bin", "proc", "sys", "dev", "newroot"):
+        cpio.directory(directory)
+    cpio.file("bin/busybox", (tree / "usr/bin/busybox").read_bytes(), executable=True)
+    for applet in recipe.applets:
+        cpio.symlink(f"bin/{applet}", "busybox")
+    return cpio.bytes()
