@@ -32,9 +32,7 @@ def tracing(udptrace: list[str], recording: str, directory: Path):  # type: igno
     say(f"$ {' '.join([*udptrace[-1:], *arguments[:3]])}")
     trace = subprocess.Popen([*udptrace, *arguments])
     try:
-        incident.wait_until(
-            "udptrace's start", lambda: ready.exists() or trace.poll() is not None
-        )
+        incident.wait_until("udptrace's start", lambda: ready.exists() or trace.poll() is not None)
         yield trace
     finally:
         if trace.poll() is None:

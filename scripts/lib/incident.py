@@ -132,7 +132,9 @@ def open_ends(lab: Lab) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes
     server = lab.start(lab.host, "nc.openbsd", "-u", "-l", str(PORT))
     wait_until("the server's socket", lambda: f":{PORT}" in lab.sockets(lab.host))
     client = lab.start(lab.container, "nc.openbsd", "-u", HOST_ADDRESS, str(PORT))
-    wait_until("the client's socket", lambda: f"{HOST_ADDRESS}:{PORT}" in lab.sockets(lab.container))
+    wait_until(
+        "the client's socket", lambda: f"{HOST_ADDRESS}:{PORT}" in lab.sockets(lab.container)
+    )
     lab.say("the client sends its first datagram: it arrives, and the server calls connect()")
     write(client, "one")
     wait_until("the server's connect()", lambda: "ESTAB" in lab.sockets(lab.host))
