@@ -17,6 +17,7 @@ enum wire_kind {
     WIRE_ERROR = 5,
     WIRE_CANDIDATE = 6,
     WIRE_MISS = 7,
+    WIRE_CONNECT6 = 8, /* struct wire_call, from the IPv6 function */
 };
 
 /* Loss counters, in the order of LOSSES in tracer/events.py. */

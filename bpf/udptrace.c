@@ -13,7 +13,15 @@
 #define ICMP_UNREACHABLE 3
 #define ICMP_CODE_PORT 3
 #define ICMP_CODE_FRAG_NEEDED 4
+#define ICMPV6_UNREACHABLE 1
+#define ICMPV6_CODE_PORT 4
+#define IPV6_HOP_BY_HOP 0
+#define IPV6_ROUTING 43
+#define IPV6_FRAGMENT 44
+#define IPV6_DESTINATION 60
+#define IPV6_EXTENSIONS 6
 #define IPSKB_L3SLAVE (1 << 7)
+#define IP6SKB_L3SLAVE 64
 #define USERLOCK_ADDR 4
 #define USERLOCK_PORT 8
 #define RESTREAM_NS 1000000000ULL // evidence of a repeated miss is renewed once a second
@@ -242,8 +250,28 @@ int connect_enter(struct pt_regs *ctx) {
     return call_enter(WIRE_CONNECT, sk, PT_REGS_PARM2(ctx));
 }
 
+// connect() of an AF_INET6 socket to an IPv4-mapped address runs the IPv4 function inside the IPv6
+// one, which fills in skc_v6_* only afterwards: the outer return is the one to tell.
+static __always_inline bool is_nested_connect(void) {
+    struct inflight_key key = {.thread = bpf_get_current_pid_tgid(), .kind = WIRE_CONNECT6};
+    return inflight.lookup(&key) != NULL;
+}
+
 int connect_exit(struct pt_regs *ctx) {
+    struct inflight_key key = {.thread = bpf_get_current_pid_tgid(), .kind = WIRE_CONNECT};
+    if (is_nested_connect()) {
+        inflight.delete(&key);
+        return 0;
+    }
     return call_exit(ctx, WIRE_CONNECT);
+}
+
+int connect6_enter(struct pt_regs *ctx) {
+    return call_enter(WIRE_CONNECT6, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx));
+}
+
+int connect6_exit(struct pt_regs *ctx) {
+    return call_exit(ctx, WIRE_CONNECT6);
 }
 
 int bind_enter(struct pt_regs *ctx) {
@@ -358,6 +386,48 @@ static __always_inline u32 take_passes(u64 net, const struct miss_key *key) {
     return passes;
 }
 
+// IPv6 passes pointers into the skb's header: the same ones tell the same datagram, unread.
+struct lookup6_slot {
+    u64 net;
+    u64 saddr;
+    u32 passes;
+    u32 pad;
+};
+
+BPF_PERCPU_ARRAY(lookup6, struct lookup6_slot, 1);
+
+#define IPV6_SADDR 8 // of struct ipv6hdr; the destination follows
+#define IPV6_ADDR_BYTES 16
+
+// udp6_lib_lookup2(net, saddr, sport, daddr, hnum, ...)
+int lookup6_enter(struct pt_regs *ctx) {
+    int zero = 0;
+    struct lookup6_slot *slot = lookup6.lookup(&zero);
+    u64 saddr = PT_REGS_PARM2(ctx);
+    if (!slot)
+        return 0;
+    if (PT_REGS_PARM4(ctx) == saddr + IPV6_ADDR_BYTES) {
+        slot->net = PT_REGS_PARM1(ctx);
+        slot->saddr = saddr;
+        slot->passes = 1;
+    } else if (slot->saddr == saddr) {
+        slot->passes += 1;
+    }
+    return 0;
+}
+
+static __always_inline u32 take_passes6(u64 net, u64 saddr) {
+    int zero = 0;
+    u32 passes = 0;
+    struct lookup6_slot *slot = lookup6.lookup(&zero);
+    if (!slot)
+        return 0;
+    if (slot->net == net && slot->saddr == saddr)
+        passes = slot->passes;
+    slot->passes = 0;
+    return passes;
+}
+
 // ---- the miss -------------------------------------------------------------------------------------------
 
 struct ipv4_header {
@@ -371,6 +441,16 @@ struct ipv4_header {
     u16 checksum;
     u8 saddr[4];
     u8 daddr[4];
+};
+
+struct ipv6_header {
+    u8 version_class;
+    u8 flow[3];
+    u16 length;
+    u8 next_header;
+    u8 hop_limit;
+    u8 saddr[16];
+    u8 daddr[16];
 };
 
 struct udp_header {
@@ -481,46 +561,102 @@ static __always_inline u64 device_of(u64 skb) {
     return dev;
 }
 
-// Where the datagram came in: what the lookup compares with a socket's bound device (inet_iif,
-// inet_sdif in include/net).
-static __always_inline void read_arrival(u64 skb, u64 dev, struct miss_key *key) {
+// Where the datagram came in: what the lookup compares with a socket's bound device (inet_iif and
+// inet_sdif in include/net/ip.h, their twins in include/linux/ipv6.h). Below a VRF the control block
+// keeps the enslaved interface; `slave` is the flag that says so, at `flags_at` in it.
+static __always_inline void read_arrival(u64 skb, u64 dev, u32 flags_at, u16 slave,
+                                         struct miss_key *key) {
     u16 flags = 0;
     u64 skb_dev = 0;
     READ(key->ifindex, skb + OFF_SKB_IIF);
-    READ(flags, skb + OFF_SKB_CB + OFF_INET_PARM_FLAGS);
-    if (flags & IPSKB_L3SLAVE)
-        READ(key->sdif, skb + OFF_SKB_CB + OFF_INET_PARM_IIF);
+    READ(flags, skb + OFF_SKB_CB + flags_at);
+    if (flags & slave) // iif is the first member of either control block
+        READ(key->sdif, skb + OFF_SKB_CB);
     READ(skb_dev, skb + OFF_SKB_DEV);
     if (!skb_dev)
         skb_dev = dev;
     bpf_probe_read_kernel(key->ifname, sizeof(key->ifname), (void *)(skb_dev + OFF_DEV_NAME));
 }
 
+struct skb_layout {
+    u64 head;
+    u64 data;
+    u16 network;
+    u16 transport;
+};
+
+static __always_inline void read_layout(u64 skb, struct skb_layout *layout) {
+    READ(layout->head, skb + OFF_SKB_HEAD);
+    READ(layout->data, skb + OFF_SKB_DATA);
+    READ(layout->network, skb + OFF_SKB_NETWORK);
+    READ(layout->transport, skb + OFF_SKB_TRANSPORT);
+}
+
+static __always_inline void read_udp(u64 at, struct miss_key *key, u32 *length) {
+    struct udp_header udp = {};
+    READ(udp, at);
+    key->sport = bpf_ntohs(udp.sport);
+    key->dport = bpf_ntohs(udp.dport);
+    *length = bpf_ntohs(udp.length);
+}
+
+// UDP's receive path has pulled the IP header; netfilter and the tunnels have not.
+static __always_inline bool is_from_udp(const struct skb_layout *skb) {
+    return skb->data == skb->head + skb->transport;
+}
+
 // Reads the offending datagram into `key`. Returns false when it is not UDP over IPv4, or a later
 // fragment, which has no ports.
-static __always_inline bool read_datagram(u64 skb, struct miss_key *key, u32 *length) {
+static __always_inline bool read_datagram(const struct skb_layout *skb, struct miss_key *key,
+                                          u32 *length) {
     struct ipv4_header ip = {};
-    struct udp_header udp = {};
-    u64 head = 0, data = 0;
-    u16 network = 0, transport = 0;
-    READ(head, skb + OFF_SKB_HEAD);
-    READ(data, skb + OFF_SKB_DATA);
-    READ(network, skb + OFF_SKB_NETWORK);
-    READ(transport, skb + OFF_SKB_TRANSPORT);
-    READ(ip, head + network);
+    READ(ip, skb->head + skb->network);
     if (ip.version_ihl >> 4 != 4 || ip.protocol != PROTOCOL_UDP)
         return false;
     if (bpf_ntohs(ip.fragment) & 0x1fff)
         return false;
-    READ(udp, head + network + (ip.version_ihl & 15) * 4);
+    read_udp(skb->head + skb->network + (ip.version_ihl & 15) * 4, key, length);
     __builtin_memcpy(key->saddr, ip.saddr, 4);
     __builtin_memcpy(key->daddr, ip.daddr, 4);
-    key->sport = bpf_ntohs(udp.sport);
-    key->dport = bpf_ntohs(udp.dport);
     key->family = AF_INET_;
-    *length = bpf_ntohs(udp.length);
-    // UDP's receive path has pulled the IP header; netfilter and the tunnels have not.
-    key->proven = data == head + transport;
+    return true;
+}
+
+// The offset of the UDP header behind at most IPV6_EXTENSIONS extension headers (RFC 8200,
+// section 4); 0 when what follows is not UDP, or a later fragment.
+static __always_inline u32 udp_offset6(u64 header, u8 next) {
+    u32 offset = sizeof(struct ipv6_header);
+#pragma unroll
+    for (int i = 0; i < IPV6_EXTENSIONS; i++) {
+        u8 extension[4] = {};
+        if (next == PROTOCOL_UDP)
+            return offset;
+        if (next != IPV6_HOP_BY_HOP && next != IPV6_ROUTING && next != IPV6_FRAGMENT &&
+            next != IPV6_DESTINATION)
+            return 0;
+        READ(extension, header + offset);
+        if (next == IPV6_FRAGMENT && (bpf_ntohs(*(u16 *)(extension + 2)) & ~7))
+            return 0;
+        offset += next == IPV6_FRAGMENT ? 8 : (extension[1] + 1) * 8;
+        next = extension[0];
+    }
+    return next == PROTOCOL_UDP ? offset : 0;
+}
+
+static __always_inline bool read_datagram6(const struct skb_layout *skb, struct miss_key *key,
+                                           u32 *length) {
+    struct ipv6_header ip = {};
+    u32 offset;
+    READ(ip, skb->head + skb->network);
+    if (ip.version_class >> 4 != 6)
+        return false;
+    offset = udp_offset6(skb->head + skb->network, ip.next_header);
+    if (!offset)
+        return false;
+    read_udp(skb->head + skb->network + offset, key, length);
+    __builtin_memcpy(key->saddr, ip.saddr, 16);
+    __builtin_memcpy(key->daddr, ip.daddr, 16);
+    key->family = AF_INET6_;
     return true;
 }
 
@@ -616,30 +752,67 @@ static __always_inline int send_miss(struct pt_regs *ctx, u64 net, struct miss_k
     return 0;
 }
 
+// The receiver's netns, into `key`; 0 when it cannot be told.
+static __always_inline u64 read_receiver(u64 dev, struct miss_key *key) {
+    u64 net = 0;
+    if (dev)
+        READ(net, dev + OFF_DEV_NET);
+    if (net)
+        read_netns(net, &key->netns, &key->netns_cookie);
+    else
+        count_loss(LOSS_NETNS);
+    return net;
+}
+
 // __icmp_send(skb, type, code, ...), in softirq for a miss: the current task means nothing here.
 int icmp_enter(struct pt_regs *ctx) {
-    u64 skb = PT_REGS_PARM1(ctx), net = 0, dev, now = bpf_ktime_get_ns();
+    u64 skb = PT_REGS_PARM1(ctx), net, dev, now = bpf_ktime_get_ns();
     struct miss_key key = {};
     struct miss_totals totals = {};
+    struct skb_layout layout = {};
     u32 length = 0, passes = 0;
     key.icmp_type = PT_REGS_PARM2(ctx);
     key.icmp_code = PT_REGS_PARM3(ctx);
     if (key.icmp_type != ICMP_UNREACHABLE || key.icmp_code == ICMP_CODE_FRAG_NEEDED)
         return 0;
-    if (!read_datagram(skb, &key, &length))
+    read_layout(skb, &layout);
+    if (!read_datagram(&layout, &key, &length))
         return 0;
-    key.proven = key.proven && key.icmp_code == ICMP_CODE_PORT;
+    key.proven = is_from_udp(&layout) && key.icmp_code == ICMP_CODE_PORT;
     dev = device_of(skb);
-    if (dev)
-        READ(net, dev + OFF_DEV_NET);
-    if (!net) {
-        count_loss(LOSS_NETNS);
+    net = read_receiver(dev, &key);
+    if (!net)
         return 0;
-    }
-    read_netns(net, &key.netns, &key.netns_cookie);
-    read_arrival(skb, dev, &key);
+    read_arrival(skb, dev, OFF_INET_PARM_FLAGS, IPSKB_L3SLAVE, &key);
     if (LOOKUPS)
         passes = take_passes(net, &key);
+    if (!count_miss(&key, now, length, &totals))
+        return 0;
+    return send_miss(ctx, net, &key, now, length, passes, &totals);
+}
+
+// icmp6_send(skb, type, code, ...)
+int icmp6_enter(struct pt_regs *ctx) {
+    u64 skb = PT_REGS_PARM1(ctx), net, dev, now = bpf_ktime_get_ns();
+    struct miss_key key = {};
+    struct miss_totals totals = {};
+    struct skb_layout layout = {};
+    u32 length = 0, passes = 0;
+    key.icmp_type = PT_REGS_PARM2(ctx);
+    key.icmp_code = PT_REGS_PARM3(ctx);
+    if (key.icmp_type != ICMPV6_UNREACHABLE)
+        return 0;
+    read_layout(skb, &layout);
+    if (!read_datagram6(&layout, &key, &length))
+        return 0;
+    key.proven = is_from_udp(&layout) && key.icmp_code == ICMPV6_CODE_PORT;
+    dev = device_of(skb);
+    net = read_receiver(dev, &key);
+    if (!net)
+        return 0;
+    read_arrival(skb, dev, OFF_INET6_PARM_FLAGS, IP6SKB_L3SLAVE, &key);
+    if (LOOKUPS)
+        passes = take_passes6(net, layout.head + layout.network + IPV6_SADDR);
     if (!count_miss(&key, now, length, &totals))
         return 0;
     return send_miss(ctx, net, &key, now, length, passes, &totals);

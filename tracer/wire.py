@@ -31,8 +31,8 @@ from tracer.events import (
 
 WIRE_VERSION = 1
 
-CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATE, MISS = range(1, 8)
-_CALLS = {CONNECT: "connect", BIND: "bind", AUTOBIND: "autobind"}
+CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATE, MISS, CONNECT6 = range(1, 9)
+_CALLS = {CONNECT: "connect", CONNECT6: "connect", BIND: "bind", AUTOBIND: "autobind"}
 
 V6ONLY, ADDR_LOCK, PORT_LOCK = 1, 2, 4
 MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS = 1, 2, 4, 8
@@ -212,6 +212,7 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
 
 _RECORDS: dict[int, type[ctypes.Structure]] = {
     CONNECT: WireCall,
+    CONNECT6: WireCall,
     BIND: WireCall,
     AUTOBIND: WireCall,
     CLOSE: WireClose,

@@ -60,6 +60,7 @@ _KINDS = {
     "WIRE_ERROR": wire.ERROR,
     "WIRE_CANDIDATE": wire.CANDIDATE,
     "WIRE_MISS": wire.MISS,
+    "WIRE_CONNECT6": wire.CONNECT6,
 }
 _FLAGS = {
     "SOCKET_V6ONLY": wire.V6ONLY,

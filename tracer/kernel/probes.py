@@ -21,18 +21,30 @@ class Probe:
     without: str = ""
 
 
-LOOKUP = Probe(
-    "lookup",
-    ("udp4_lib_lookup2",),
-    "lookup_enter",
-    required=True,
+# On the receive path, so the ones that `--lookups off` leaves out.
+LOOKUPS = (
+    Probe("lookup", ("udp4_lib_lookup2",), "lookup_enter", required=True),
+    Probe(
+        "lookup6",
+        ("udp6_lib_lookup2",),
+        "lookup6_enter",
+        without="how many IPv6 lookups missed is not known",
+    ),
 )
 
 PROBES = (
     Probe("connect", ("__ip4_datagram_connect",), "connect_enter", "connect_exit", required=True),
-    LOOKUP,
+    Probe(
+        "connect6",
+        ("__ip6_datagram_connect",),
+        "connect6_enter",
+        "connect6_exit",
+        without="connect() of IPv6 sockets is not recorded",
+    ),
+    *LOOKUPS,
     # icmp_send is an inline over it since 5.0.
     Probe("icmp", ("__icmp_send",), "icmp_enter", required=True),
+    Probe("icmp6", ("icmp6_send",), "icmp6_enter", without="IPv6 misses are not seen"),
     # 5.15 gave sk->sk_error_report() one caller: e3ae2365efc1 "net: sock: introduce
     # sk_error_report"; before, UDP's sockets have sock_def_error_report there.
     Probe(

@@ -14,6 +14,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tracer.errors import UdptraceError
@@ -29,14 +30,17 @@ IFF_UP = 1
 _DEADLINE_S = 10.0
 
 
+Endpoint = tuple[str, int]
+
+
 @dataclass
 class Provocation:
     """What was done in the private netns, to be recognised in the events."""
 
     netns: int = 0
-    refuser: tuple[str, int] = ("", 0)
-    """The bound and connected socket that refuses the datagram, in the walk."""
-    sender: tuple[str, int] = ("", 0)
+    refusers: dict[str, Endpoint] = field(default_factory=dict)
+    """By family: the bound and connected socket that refuses the datagram, in the walk."""
+    senders: dict[str, Endpoint] = field(default_factory=dict)
     error: Exception | None = None
 
 
@@ -103,24 +107,26 @@ def _enter_private_netns() -> None:
 
 
 def _traffic(provocation: Provocation) -> None:
+    _miss(provocation, "ipv4", socket.AF_INET, "127.0.0.1")
+    # Without IPv6 in the kernel or this netns, its probes stay unproven, and are said to be missing.
+    with suppress(OSError):
+        _miss(provocation, "ipv6", socket.AF_INET6, "::1")
+
+
+def _miss(provocation: Provocation, family: str, number: int, address: str) -> None:
     """A socket that takes datagrams from one peer only, and a datagram from another."""
     with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as refuser,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
-        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as six,
+        socket.socket(number, socket.SOCK_DGRAM) as refuser,
+        socket.socket(number, socket.SOCK_DGRAM) as sender,
     ):
-        refuser.bind(("127.0.0.1", 0))
-        refuser.connect(("127.0.0.1", 9))
+        refuser.bind((address, 0))
+        refuser.connect((address, 9))
         sender.connect(refuser.getsockname())
-        six.bind(("::", 0))
-        provocation.refuser = refuser.getsockname()
-        provocation.sender = sender.getsockname()
+        provocation.refusers[family] = refuser.getsockname()[:2]
+        provocation.senders[family] = sender.getsockname()[:2]
         sender.send(b"udptrace self-test")
-        sender.setblocking(False)
-        try:
-            sender.recv(1)
-        except OSError:
-            return  # ECONNREFUSED, as it should be: the errors probe is what proves it
+        # Takes ECONNREFUSED away; that it was queued is for the error probe to show.
+        sender.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def _netns_of(event: Event) -> int:
@@ -137,38 +143,47 @@ def _judge(event: Event, provocation: Provocation, proof: Proof) -> None:
     if isinstance(event, Call):
         _judge_call(event, provocation, proof)
     elif isinstance(event, SockError):
-        if (event.socket.local, event.socket.lport) == provocation.sender:
+        if (event.socket.local, event.socket.lport) in provocation.senders.values():
             proof.seen.add("error")
     elif isinstance(event, Close):
-        proof.seen.add("close" if event.socket.family == "ipv4" else "close6")
+        proof.seen.add("close" + _suffix(event.socket.family))
     elif isinstance(event, Miss):
         _judge_miss(event, provocation, proof)
 
 
+def _suffix(family: str) -> str:
+    """What an IPv6 probe's name has after its IPv4 twin's."""
+    return "" if family == "ipv4" else "6"
+
+
 def _judge_call(call: Call, provocation: Provocation, proof: Proof) -> None:
     after = call.after
+    sender = provocation.senders.get(after.family)
     if call.op == "connect":
         # What makes it a proof: the route's source address and the state are there at the return.
         if (
             after.state == TCP_ESTABLISHED
-            and (after.peer, after.pport) == provocation.refuser
-            and (after.local, after.lport) == provocation.sender
-            and call.before.local == "0.0.0.0"
+            and (after.peer, after.pport) == provocation.refusers.get(after.family)
+            and (after.local, after.lport) == sender
+            and call.before.local in ("0.0.0.0", "::")
         ):
-            proof.seen.add("connect")
+            proof.seen.add("connect" + _suffix(after.family))
     elif call.op == "bind":
-        proof.seen.add("bind" if after.family == "ipv4" else "bind6")
-    elif after.lport == provocation.sender[1]:
+        proof.seen.add("bind" + _suffix(after.family))
+    elif sender and after.lport == sender[1]:
         proof.seen.add("autobind")
 
 
 def _judge_miss(miss: Miss, provocation: Provocation, proof: Proof) -> None:
     datagram = miss.datagram
+    suffix = _suffix(datagram.family)
+    sender = provocation.senders.get(datagram.family)
+    refuser = provocation.refusers.get(datagram.family)
     ends = (datagram.src, datagram.sport), (datagram.dst, datagram.dport)
-    if ends != (provocation.sender, provocation.refuser) or not miss.proven:
+    if ends != (sender, refuser) or not miss.proven:
         return
-    proof.seen.add("icmp")
+    proof.seen.add("icmp" + suffix)
     if miss.passes:
-        proof.seen.add("lookup")
-    if miss.walk and any((c.local, c.lport) == provocation.refuser for c in miss.walk.candidates):
+        proof.seen.add("lookup" + suffix)
+    if miss.walk and any((c.local, c.lport) == refuser for c in miss.walk.candidates):
         proof.seen.add("walk")

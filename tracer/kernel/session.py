@@ -9,7 +9,7 @@ from tracer.errors import UdptraceError
 from tracer.events import Event, Loss
 from tracer.kernel import features, selftest
 from tracer.kernel.misses import MissTable
-from tracer.kernel.probes import LOOKUP, PROBES, Probe
+from tracer.kernel.probes import LOOKUPS, PROBES, Probe
 from tracer.kernel.program import (
     AttachError,
     Program,
@@ -61,7 +61,7 @@ class Session:
         self._losses: dict[str, int] = self._program.losses()
         self._counters_due = 0
         try:
-            attached = self._attach([p for p in PROBES if lookups or p is not LOOKUP])
+            attached = self._attach([p for p in PROBES if lookups or p not in LOOKUPS])
             phases.done("load and attach")
             release_compiler_memory()
             self._queued = self._prove(attached)
