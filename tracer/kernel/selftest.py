@@ -108,7 +108,7 @@ def _enter_private_netns() -> None:
 
 def _traffic(provocation: Provocation) -> None:
     _miss(provocation, "ipv4", socket.AF_INET, "127.0.0.1")
-    # Without IPv6 in the kernel or this netns, its probes stay unproven, and are said to be missing.
+    # Without IPv6 its probes stay unproven, and are said to be missing.
     with suppress(OSError):
         _miss(provocation, "ipv6", socket.AF_INET6, "::1")
 
