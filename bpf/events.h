@@ -18,6 +18,7 @@ enum wire_kind {
     WIRE_CANDIDATE = 6,
     WIRE_MISS = 7,
     WIRE_CONNECT6 = 8, /* struct wire_call, from the IPv6 function */
+    WIRE_FATE = 9,
 };
 
 /* Loss counters, in the order of LOSSES in tracer/events.py. */
@@ -30,7 +31,8 @@ enum wire_loss {
     LOSS_KEY = 5,
     LOSS_INFLIGHT = 6,
     LOSS_NETNS = 7,
-    LOSS_KINDS = 8,
+    LOSS_FATE = 8,
+    LOSS_KINDS = 9,
 };
 
 /* Bits of wire_socket.flags. */
@@ -142,6 +144,20 @@ struct wire_miss {
     char ifname[16];
 };
 
+/* What became of the ICMP of a miss that was sent as WIRE_MISS, at the return of the function. */
+struct wire_fate {
+    struct wire_header header;
+    __u64 walk;
+    __u32 status; /* enum fate */
+    __u32 pad;
+};
+
+enum fate {
+    FATE_SUPPRESSED = 0, /* no route, broadcast, a busy socket...: nothing was handed to IP */
+    FATE_SENT = 1,
+    FATE_RATE_LIMITED = 2,
+};
+
 /* Key and value of the map that counts repeated misses: read from user space as well. */
 struct miss_key {
     __u64 netns_cookie;
@@ -164,7 +180,9 @@ struct miss_count {
     __u64 last_ns;
     __u64 total;
     __u64 streamed_ns; /* when its evidence was last sent */
-    __u32 generation;  /* of the port, at that time */
+    __u64 sent;        /* of `total`, ICMPs handed to IP, and those a rate limit stopped */
+    __u64 limited;
+    __u32 generation; /* of the port, when its evidence was last sent */
     __u32 length;
 };
 

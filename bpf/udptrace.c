@@ -726,20 +726,20 @@ static __always_inline void fill_miss(struct wire_miss *event, struct miss_key *
                    (walk->truncated ? MISS_TRUNCATED : 0);
 }
 
-static __always_inline int send_miss(struct pt_regs *ctx, u64 net, struct miss_key *key,
+static __always_inline void send_miss(struct pt_regs *ctx, u64 net, struct miss_key *key,
                                      u64 now, u32 length, u32 passes,
                                      const struct miss_totals *totals) {
     struct walk *walk = fresh_walk();
     struct wire_miss *event;
     if (!walk)
-        return 0;
+        return;
     if (key->proven)
         walk_slot(walk, net, key->dport, now);
     event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {
         count_loss(LOSS_MISS);
         mark_unstreamed(key);
-        return 0;
+        return;
     }
     fill_header(&event->header, WIRE_MISS, sizeof(*event), now);
     fill_miss(event, key, totals, walk);
@@ -749,7 +749,6 @@ static __always_inline int send_miss(struct pt_regs *ctx, u64 net, struct miss_k
     event->caller = 0;
     READ(event->caller, PT_REGS_SP(ctx));
     events.ringbuf_submit(event, 0);
-    return 0;
 }
 
 // The receiver's netns, into `key`; 0 when it cannot be told.
@@ -764,11 +763,99 @@ static __always_inline u64 read_receiver(u64 dev, struct miss_key *key) {
     return net;
 }
 
+// ---- what became of the ICMP --------------------------------------------------------------------------
+
+// The ICMP being sent on this CPU, from its function's entry to its return.
+struct pending {
+    u64 walk; // the miss it belongs to; 0 when that one was only counted
+    u32 active;
+    u32 sent;
+    u32 limited;
+    u32 pad;
+    struct miss_key key;
+};
+
+BPF_PERCPU_ARRAY(pending, struct pending, 1);
+
+static __always_inline void await_fate(const struct miss_key *key, u64 walk) {
+    int zero = 0;
+    struct pending *icmp = pending.lookup(&zero);
+    if (!icmp)
+        return;
+    icmp->walk = walk;
+    icmp->active = 1;
+    icmp->sent = 0;
+    icmp->limited = 0;
+    __builtin_memcpy(&icmp->key, key, sizeof(icmp->key));
+}
+
+// icmp_push_reply, icmpv6_push_pending_frames: past every limit and check, on its way to IP.
+int push_enter(struct pt_regs *ctx) {
+    int zero = 0;
+    struct pending *icmp = pending.lookup(&zero);
+    if (icmp && icmp->active)
+        icmp->sent = 1;
+    return 0;
+}
+
+// Return of icmp_global_allow and inet_peer_xrlim_allow: the global and the per-peer limit.
+int limit_exit(struct pt_regs *ctx) {
+    int zero = 0;
+    struct pending *icmp = pending.lookup(&zero);
+    if (icmp && icmp->active && !(u8)PT_REGS_RC(ctx))
+        icmp->limited = 1;
+    return 0;
+}
+
+static __always_inline void send_fate(u64 walk, u32 status) {
+    struct wire_fate *event = events.ringbuf_reserve(sizeof(*event));
+    if (!event) {
+        count_loss(LOSS_FATE);
+        return;
+    }
+    fill_header(&event->header, WIRE_FATE, sizeof(*event), bpf_ktime_get_ns());
+    event->walk = walk;
+    event->status = status;
+    event->pad = 0;
+    events.ringbuf_submit(event, 0);
+}
+
+// Return of __icmp_send and icmp6_send.
+int icmp_exit(struct pt_regs *ctx) {
+    int zero = 0;
+    struct pending *icmp = pending.lookup(&zero);
+    struct miss_count *count;
+    if (!icmp || !icmp->active)
+        return 0;
+    icmp->active = 0;
+    count = misses.lookup(&icmp->key);
+    if (count && icmp->sent)
+        __sync_fetch_and_add(&count->sent, 1);
+    else if (count && icmp->limited)
+        __sync_fetch_and_add(&count->limited, 1);
+    if (icmp->walk)
+        send_fate(icmp->walk, icmp->sent      ? FATE_SENT
+                              : icmp->limited ? FATE_RATE_LIMITED
+                                              : FATE_SUPPRESSED);
+    return 0;
+}
+
+// ---- the probes on the ICMP's functions ----------------------------------------------------------------
+
+static __always_inline int report_miss(struct pt_regs *ctx, u64 net, struct miss_key *key, u64 now,
+                                       u32 length, u32 passes) {
+    struct miss_totals totals = {};
+    bool streamed = count_miss(key, now, length, &totals);
+    await_fate(key, streamed ? now : 0);
+    if (streamed)
+        send_miss(ctx, net, key, now, length, passes, &totals);
+    return 0;
+}
+
 // __icmp_send(skb, type, code, ...), in softirq for a miss: the current task means nothing here.
 int icmp_enter(struct pt_regs *ctx) {
     u64 skb = PT_REGS_PARM1(ctx), net, dev, now = bpf_ktime_get_ns();
     struct miss_key key = {};
-    struct miss_totals totals = {};
     struct skb_layout layout = {};
     u32 length = 0, passes = 0;
     key.icmp_type = PT_REGS_PARM2(ctx);
@@ -786,16 +873,13 @@ int icmp_enter(struct pt_regs *ctx) {
     read_arrival(skb, dev, OFF_INET_PARM_FLAGS, IPSKB_L3SLAVE, &key);
     if (LOOKUPS)
         passes = take_passes(net, &key);
-    if (!count_miss(&key, now, length, &totals))
-        return 0;
-    return send_miss(ctx, net, &key, now, length, passes, &totals);
+    return report_miss(ctx, net, &key, now, length, passes);
 }
 
 // icmp6_send(skb, type, code, ...)
 int icmp6_enter(struct pt_regs *ctx) {
     u64 skb = PT_REGS_PARM1(ctx), net, dev, now = bpf_ktime_get_ns();
     struct miss_key key = {};
-    struct miss_totals totals = {};
     struct skb_layout layout = {};
     u32 length = 0, passes = 0;
     key.icmp_type = PT_REGS_PARM2(ctx);
@@ -813,7 +897,5 @@ int icmp6_enter(struct pt_regs *ctx) {
     read_arrival(skb, dev, OFF_INET6_PARM_FLAGS, IP6SKB_L3SLAVE, &key);
     if (LOOKUPS)
         passes = take_passes6(net, layout.head + layout.network + IPV6_SADDR);
-    if (!count_miss(&key, now, length, &totals))
-        return 0;
-    return send_miss(ctx, net, &key, now, length, passes, &totals);
+    return report_miss(ctx, net, &key, now, length, passes);
 }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Family = Literal["ipv4", "ipv6"]
+Fate = Literal["sent", "rate-limited", "suppressed"]
 
 # Values of sk_state for UDP (include/net/tcp_states.h): no other state occurs.
 TCP_ESTABLISHED = 1
@@ -137,6 +138,8 @@ class Header:
     """CLOCK_REALTIME at ``time``."""
     boottime_ns: int
     """CLOCK_BOOTTIME at ``time``."""
+    unproven: tuple[str, ...] = ()
+    """Probe names attached that no self-test can make fire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +220,19 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True)
+class IcmpFate:
+    """What became of a miss's ICMP, when the function that sends it returned.
+
+    ``miss`` is the Miss's time. "suppressed": not handed to IP, and no rate limit said why.
+    """
+
+    kind: ClassVar[str] = "fate"
+    time: int
+    miss: int
+    status: Fate
+
+
+@dataclass(frozen=True, slots=True)
 class MissCount:
     """The kernel's counter of a miss that repeats, read between two streamed misses.
 
@@ -233,6 +249,10 @@ class MissCount:
     since: int
     last: int
     total: int
+    sent: int | None = None
+    """Of ``total``, ICMPs handed to IP; None when not told."""
+    limited: int | None = None
+    """Of ``total``, ICMPs a rate limit stopped; None when not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +326,7 @@ Event = (
     | Close
     | SockError
     | Miss
+    | IcmpFate
     | MissCount
     | SocketSeen
     | Owners
@@ -325,4 +346,5 @@ LOSSES = {
     "key": "misses that could not be aggregated (table of misses full)",
     "inflight": "calls whose entry could not be remembered",
     "netns": "misses whose network namespace could not be read",
+    "fate": "records of what became of an ICMP",
 }

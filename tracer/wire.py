@@ -21,6 +21,8 @@ from tracer.events import (
     Datagram,
     Event,
     Family,
+    Fate,
+    IcmpFate,
     Miss,
     MissCount,
     SockError,
@@ -31,11 +33,14 @@ from tracer.events import (
 
 WIRE_VERSION = 1
 
-CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATE, MISS, CONNECT6 = range(1, 9)
+CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATE, MISS, CONNECT6, FATE = range(1, 10)
 _CALLS = {CONNECT: "connect", CONNECT6: "connect", BIND: "bind", AUTOBIND: "autobind"}
 
 V6ONLY, ADDR_LOCK, PORT_LOCK = 1, 2, 4
 MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS = 1, 2, 4, 8
+
+# enum fate, in its order.
+_FATES: tuple[Fate, ...] = ("suppressed", "sent", "rate-limited")
 
 # The index of each counter in the `losses` map.
 LOSS_NAMES = tuple(LOSSES)
@@ -163,6 +168,12 @@ class WireMiss(ctypes.Structure):
     )
 
 
+class WireFate(ctypes.Structure):
+    """struct wire_fate."""
+
+    _fields_ = (("header", WireHeader), ("walk", u64), ("status", u32), ("pad", u32))
+
+
 class MissKey(ctypes.Structure):
     """struct miss_key: the key of the `misses` map."""
 
@@ -191,6 +202,8 @@ class MissValue(ctypes.Structure):
         ("last_ns", u64),
         ("total", u64),
         ("streamed_ns", u64),
+        ("sent", u64),
+        ("limited", u64),
         ("generation", u32),
         ("length", u32),
     )
@@ -206,6 +219,7 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "wire_error": WireErrorRecord,
     "wire_candidate": WireCandidate,
     "wire_miss": WireMiss,
+    "wire_fate": WireFate,
     "miss_key": MissKey,
     "miss_count": MissValue,
 }
@@ -219,6 +233,7 @@ _RECORDS: dict[int, type[ctypes.Structure]] = {
     ERROR: WireErrorRecord,
     CANDIDATE: WireCandidate,
     MISS: WireMiss,
+    FATE: WireFate,
 }
 
 
@@ -259,6 +274,8 @@ class Decoder:
         if header.kind == CANDIDATE:
             self._hold(raw)
             return None
+        if header.kind == FATE:
+            return IcmpFate(header.time_ns, raw.walk, _FATES[raw.status])
         return self._miss(raw)
 
     def _call(self, raw: Any) -> Call:
@@ -346,6 +363,8 @@ def decode_count(key: MissKey, value: MissValue, now: int) -> MissCount:
         since=value.since_ns,
         last=value.last_ns,
         total=value.total,
+        sent=value.sent,
+        limited=value.limited,
     )
 
 

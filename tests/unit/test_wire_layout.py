@@ -61,6 +61,7 @@ _KINDS = {
     "WIRE_CANDIDATE": wire.CANDIDATE,
     "WIRE_MISS": wire.MISS,
     "WIRE_CONNECT6": wire.CONNECT6,
+    "WIRE_FATE": wire.FATE,
 }
 _FLAGS = {
     "SOCKET_V6ONLY": wire.V6ONLY,

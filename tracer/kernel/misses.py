@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from tracer.events import Event
@@ -29,14 +30,18 @@ class MissTable:
         self._table = table
         self._reported: dict[bytes, tuple[int, int]] = {}
 
-    def read(self, now: int) -> list[Event]:
-        """MissCount for each key whose count is not yet known, at ``now`` (monotonic ns)."""
+    def read(self, now: int, fates_known: bool = True) -> list[Event]:
+        """MissCount for each key whose count is not yet known, at ``now`` (monotonic ns).
+
+        Without ``fates_known`` the counts of ICMPs sent and limited are left out.
+        """
         events: list[Event] = []
         for key, value in self._table.misses():
             name = bytes(key)
             if self._is_news(name, value):
                 self._reported[name] = (value.since_ns, value.total)
-                events.append(decode_count(key, value, now))
+                event = decode_count(key, value, now)
+                events.append(event if fates_known else replace(event, sent=None, limited=None))
             elif now - value.last_ns > IDLE_NS:
                 self._table.forget_miss(key)
                 self._reported.pop(name, None)

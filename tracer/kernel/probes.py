@@ -15,10 +15,12 @@ class Probe:
 
     name: str
     symbols: tuple[str, ...]
-    enter: str
+    enter: str | None
     exit: str | None = None
     required: bool = False
     without: str = ""
+    provable: bool = True
+    """The self-test can show that it fires."""
 
 
 # On the receive path, so the ones that `--lookups off` leaves out.
@@ -43,8 +45,39 @@ PROBES = (
     ),
     *LOOKUPS,
     # icmp_send is an inline over it since 5.0.
-    Probe("icmp", ("__icmp_send",), "icmp_enter", required=True),
-    Probe("icmp6", ("icmp6_send",), "icmp6_enter", without="IPv6 misses are not seen"),
+    Probe("icmp", ("__icmp_send",), "icmp_enter", "icmp_exit", required=True),
+    Probe("icmp6", ("icmp6_send",), "icmp6_enter", "icmp_exit", without="IPv6 misses are not seen"),
+    # Behind every limit and check; the tracepoint icmp:icmp_send, which says the same, is not in
+    # 5.10 (db3efdcf70c7 "net/ipv4: add tracepoint for icmp_send", 6.11, backported to 6.1).
+    Probe(
+        "push",
+        ("icmp_push_reply",),
+        "push_enter",
+        without="whether an ICMP left is not known",
+    ),
+    Probe(
+        "push6",
+        ("icmpv6_push_pending_frames",),
+        "push_enter",
+        without="whether an ICMPv6 left is not known",
+    ),
+    # Loopback, where the self-test runs, knows no limit.
+    Probe(
+        "limit",
+        ("icmp_global_allow",),
+        None,
+        "limit_exit",
+        without="an ICMP the global rate limit stopped is shown as suppressed",
+        provable=False,
+    ),
+    Probe(
+        "peer-limit",
+        ("inet_peer_xrlim_allow",),
+        None,
+        "limit_exit",
+        without="an ICMP a per-peer rate limit stopped is shown as suppressed",
+        provable=False,
+    ),
     # 5.15 gave sk->sk_error_report() one caller: e3ae2365efc1 "net: sock: introduce
     # sk_error_report"; before, UDP's sockets have sock_def_error_report there.
     Probe(

@@ -69,7 +69,7 @@ class Program:
 
     def attach(self, probe: Probe) -> str:
         """Load the probe's programs and attach them; returns the symbol. Raises AttachError."""
-        enter = self._load(probe.enter)
+        enter = self._load(probe.enter) if probe.enter else None
         leave = self._load(probe.exit) if probe.exit else None
         reasons: list[str] = []
         for symbol in probe.symbols:
@@ -130,7 +130,8 @@ class Program:
         for name in names:
             try:
                 with captured_stderr():
-                    self._bpf.attach_kprobe(event=name.encode(), fn_name=enter.name)
+                    if enter is not None:
+                        self._bpf.attach_kprobe(event=name.encode(), fn_name=enter.name)
                     if leave is not None:
                         self._bpf.attach_kretprobe(event=name.encode(), fn_name=leave.name)
             except Exception as error:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tracer.errors import UdptraceError
-from tracer.events import TCP_ESTABLISHED, Call, Close, Event, Miss, SockError
+from tracer.events import TCP_ESTABLISHED, Call, Close, Event, IcmpFate, Miss, SockError
 
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS = 0x8913
@@ -52,6 +52,8 @@ class Proof:
     """Inode number of the private network namespace."""
     seen: set[str] = field(default_factory=set)
     others: list[Event] = field(default_factory=list)
+    misses: dict[int, str] = field(default_factory=dict)
+    """Time of each miss provoked -> the suffix of its family's probes."""
 
 
 def run(poll: Callable[[int], list[Event]], expected: set[str]) -> Proof:
@@ -65,7 +67,9 @@ def run(poll: Callable[[int], list[Event]], expected: set[str]) -> Proof:
     deadline = time.monotonic() + _DEADLINE_S
     while not expected <= proof.seen and time.monotonic() < deadline:
         for event in poll(100):
-            if _netns_of(event) == provocation.netns:
+            if isinstance(event, IcmpFate) and event.miss in proof.misses:
+                _judge_fate(event, proof)
+            elif _netns_of(event) == provocation.netns:
                 _judge(event, provocation, proof)
             else:
                 proof.others.append(event)
@@ -183,7 +187,14 @@ def _judge_miss(miss: Miss, provocation: Provocation, proof: Proof) -> None:
     if ends != (sender, refuser) or not miss.proven:
         return
     proof.seen.add("icmp" + suffix)
+    proof.misses[miss.time] = suffix
     if miss.passes:
         proof.seen.add("lookup" + suffix)
     if miss.walk and any((c.local, c.lport) == refuser for c in miss.walk.candidates):
         proof.seen.add("walk")
+
+
+def _judge_fate(fate: IcmpFate, proof: Proof) -> None:
+    # Loopback knows no limit: an ICMP that is not seen to leave is a probe that does not work.
+    if fate.status == "sent":
+        proof.seen.add("push" + proof.misses[fate.miss])

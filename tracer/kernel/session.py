@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from tracer.errors import UdptraceError
-from tracer.events import Event, Loss
+from tracer.events import Event, IcmpFate, Loss
 from tracer.kernel import features, selftest
 from tracer.kernel.misses import MissTable
 from tracer.kernel.probes import LOOKUPS, PROBES, Probe
@@ -55,11 +55,14 @@ class Session:
         self._program = Program(bcc, layout, lookups)
         phases.done("compile")
         self.probes: tuple[str, ...] = ()
+        self.unproven: tuple[str, ...] = ()
+        """Attached, and nothing the self-test may do would make them fire."""
         self.missing: tuple[tuple[str, str], ...] = ()
         self._decoder = Decoder(CallerNames())
         self._table = MissTable(self._program)
         self._losses: dict[str, int] = self._program.losses()
         self._counters_due = 0
+        self._fates_known = True  # until the self-test shows otherwise
         try:
             attached = self._attach([p for p in PROBES if lookups or p not in LOOKUPS])
             phases.done("load and attach")
@@ -88,7 +91,7 @@ class Session:
 
     def counters(self, now: int) -> list[Event]:
         """Repeats and losses counted in the kernel since they were last read."""
-        return [*self._table.read(now), *self._new_losses(now)]
+        return [*self._table.read(now, self._fates_known), *self._new_losses(now)]
 
     def close(self) -> None:
         """Detach everything. The kernel does the same when the process dies."""
@@ -101,7 +104,11 @@ class Session:
     def _decode(self, timeout_ms: int) -> list[Event]:
         records = self._program.poll(timeout_ms)
         decoded = (self._decoder.decode(record) for record in records)
-        return [event for event in decoded if event is not None]
+        return [event for event in decoded if event is not None and self._is_certain(event)]
+
+    def _is_certain(self, event: Event) -> bool:
+        """Without a proven probe behind the limits, "not sent" may only mean not seen."""
+        return not isinstance(event, IcmpFate) or self._fates_known
 
     def _new_losses(self, now: int) -> list[Event]:
         counters = self._program.losses()
@@ -124,10 +131,10 @@ class Session:
 
     def _prove(self, attached: list[Probe]) -> list[Event]:
         """Run the self-test; returns the events that were not its own."""
-        names = {probe.name for probe in attached}
-        proof = selftest.run(self._decode, names | {"walk"})
-        silent = [probe for probe in attached if probe.name not in proof.seen]
-        if len(silent) == len(attached):
+        provable = [probe for probe in attached if probe.provable]
+        proof = selftest.run(self._decode, {probe.name for probe in provable} | {"walk"})
+        silent = [probe for probe in provable if probe.name not in proof.seen]
+        if len(silent) == len(provable):
             raise UdptraceError(f"the probes are attached and stay silent: {features.why_silent()}")
         for probe in silent:
             if probe.required:
@@ -141,9 +148,13 @@ class Session:
                 "the self-test's socket was not found in the UDP hash table: this kernel's layout "
                 "is not one udptrace knows; please report it with the kernel's version"
             )
+        self._fates_known = "push" in proof.seen and (
+            "push6" in proof.seen or "icmp6" not in proof.seen
+        )
         self._table.forget(proof.netns)
         self._losses = self._program.losses()
-        self.probes = tuple(p.name for p in attached if p.name in proof.seen)
+        self.probes = tuple(p.name for p in provable if p.name in proof.seen)
+        self.unproven = tuple(p.name for p in attached if not p.provable)
         return proof.others
 
     def _lack(self, probe: Probe, reason: str) -> None:
