@@ -144,7 +144,8 @@ struct wire_miss {
     char ifname[16];
 };
 
-/* What became of the ICMP of a miss that was sent as WIRE_MISS, at the return of the function. */
+/* What became of the ICMP of a miss that was sent as WIRE_MISS. None of these: it was suppressed
+ * (no route, a busy socket...). */
 struct wire_fate {
     struct wire_header header;
     __u64 walk;
@@ -153,9 +154,8 @@ struct wire_fate {
 };
 
 enum fate {
-    FATE_SUPPRESSED = 0, /* no route, broadcast, a busy socket...: nothing was handed to IP */
-    FATE_SENT = 1,
-    FATE_RATE_LIMITED = 2,
+    FATE_SENT = 0, /* handed to IP */
+    FATE_RATE_LIMITED = 1,
 };
 
 /* Key and value of the map that counts repeated misses: read from user space as well. */

@@ -765,12 +765,11 @@ static __always_inline u64 read_receiver(u64 dev, struct miss_key *key) {
 
 // ---- what became of the ICMP --------------------------------------------------------------------------
 
-// The ICMP being sent on this CPU, from its function's entry to its return.
+// The ICMP being sent on this CPU. Not ended by a probe on the function's return: that would put a
+// trampoline where the next caller's address is read.
 struct pending {
     u64 walk; // the miss it belongs to; 0 when that one was only counted
     u32 active;
-    u32 sent;
-    u32 limited;
     u32 pad;
     struct miss_key key;
 };
@@ -784,27 +783,7 @@ static __always_inline void await_fate(const struct miss_key *key, u64 walk) {
         return;
     icmp->walk = walk;
     icmp->active = 1;
-    icmp->sent = 0;
-    icmp->limited = 0;
     __builtin_memcpy(&icmp->key, key, sizeof(icmp->key));
-}
-
-// icmp_push_reply, icmpv6_push_pending_frames: past every limit and check, on its way to IP.
-int push_enter(struct pt_regs *ctx) {
-    int zero = 0;
-    struct pending *icmp = pending.lookup(&zero);
-    if (icmp && icmp->active)
-        icmp->sent = 1;
-    return 0;
-}
-
-// Return of icmp_global_allow and inet_peer_xrlim_allow: the global and the per-peer limit.
-int limit_exit(struct pt_regs *ctx) {
-    int zero = 0;
-    struct pending *icmp = pending.lookup(&zero);
-    if (icmp && icmp->active && !(u8)PT_REGS_RC(ctx))
-        icmp->limited = 1;
-    return 0;
 }
 
 static __always_inline void send_fate(u64 walk, u32 status) {
@@ -820,8 +799,7 @@ static __always_inline void send_fate(u64 walk, u32 status) {
     events.ringbuf_submit(event, 0);
 }
 
-// Return of __icmp_send and icmp6_send.
-int icmp_exit(struct pt_regs *ctx) {
+static __always_inline int end_pending(u32 status) {
     int zero = 0;
     struct pending *icmp = pending.lookup(&zero);
     struct miss_count *count;
@@ -829,15 +807,34 @@ int icmp_exit(struct pt_regs *ctx) {
         return 0;
     icmp->active = 0;
     count = misses.lookup(&icmp->key);
-    if (count && icmp->sent)
-        __sync_fetch_and_add(&count->sent, 1);
-    else if (count && icmp->limited)
-        __sync_fetch_and_add(&count->limited, 1);
+    if (count)
+        __sync_fetch_and_add(status == FATE_SENT ? &count->sent : &count->limited, 1);
     if (icmp->walk)
-        send_fate(icmp->walk, icmp->sent      ? FATE_SENT
-                              : icmp->limited ? FATE_RATE_LIMITED
-                                              : FATE_SUPPRESSED);
+        send_fate(icmp->walk, status);
     return 0;
+}
+
+// icmp_push_reply, icmpv6_push_pending_frames: past every limit and check, on its way to IP.
+int push_enter(struct pt_regs *ctx) {
+    return end_pending(FATE_SENT);
+}
+
+// Return of icmp_global_allow and inet_peer_xrlim_allow: the global and the per-peer limit.
+int limit_exit(struct pt_regs *ctx) {
+    return (u8)PT_REGS_RC(ctx) ? 0 : end_pending(FATE_RATE_LIMITED);
+}
+
+static __always_inline int forget_pending(void) {
+    int zero = 0;
+    struct pending *icmp = pending.lookup(&zero);
+    if (icmp)
+        icmp->active = 0;
+    return 0;
+}
+
+// icmp_rcv, icmpv6_rcv: the answer to an echo request passes the same functions, and is not ours.
+int icmp_rcv_enter(struct pt_regs *ctx) {
+    return forget_pending();
 }
 
 // ---- the probes on the ICMP's functions ----------------------------------------------------------------
@@ -858,6 +855,7 @@ int icmp_enter(struct pt_regs *ctx) {
     struct miss_key key = {};
     struct skb_layout layout = {};
     u32 length = 0, passes = 0;
+    forget_pending(); // what was pending was suppressed
     key.icmp_type = PT_REGS_PARM2(ctx);
     key.icmp_code = PT_REGS_PARM3(ctx);
     if (key.icmp_type != ICMP_UNREACHABLE || key.icmp_code == ICMP_CODE_FRAG_NEEDED)
@@ -882,6 +880,7 @@ int icmp6_enter(struct pt_regs *ctx) {
     struct miss_key key = {};
     struct skb_layout layout = {};
     u32 length = 0, passes = 0;
+    forget_pending(); // what was pending was suppressed
     key.icmp_type = PT_REGS_PARM2(ctx);
     key.icmp_code = PT_REGS_PARM3(ctx);
     if (key.icmp_type != ICMPV6_UNREACHABLE)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Family = Literal["ipv4", "ipv6"]
-Fate = Literal["sent", "rate-limited", "suppressed"]
+Fate = Literal["sent", "rate-limited"]
 
 # Values of sk_state for UDP (include/net/tcp_states.h): no other state occurs.
 TCP_ESTABLISHED = 1
@@ -221,9 +221,9 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class IcmpFate:
-    """What became of a miss's ICMP, when the function that sends it returned.
+    """What became of a miss's ICMP: handed to IP, or stopped by a rate limit.
 
-    ``miss`` is the Miss's time. "suppressed": not handed to IP, and no rate limit said why.
+    ``miss`` is the Miss's time. No such event, with the probes proven, means neither.
     """
 
     kind: ClassVar[str] = "fate"

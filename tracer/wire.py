@@ -40,7 +40,7 @@ V6ONLY, ADDR_LOCK, PORT_LOCK = 1, 2, 4
 MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS = 1, 2, 4, 8
 
 # enum fate, in its order.
-_FATES: tuple[Fate, ...] = ("suppressed", "sent", "rate-limited")
+_FATES: tuple[Fate, ...] = ("sent", "rate-limited")
 
 # The index of each counter in the `losses` map.
 LOSS_NAMES = tuple(LOSSES)

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from tracer.errors import UdptraceError
-from tracer.events import Event, IcmpFate, Loss
+from tracer.events import Event, Loss
 from tracer.kernel import features, selftest
 from tracer.kernel.misses import MissTable
 from tracer.kernel.probes import LOOKUPS, PROBES, Probe
@@ -62,7 +62,7 @@ class Session:
         self._table = MissTable(self._program)
         self._losses: dict[str, int] = self._program.losses()
         self._counters_due = 0
-        self._fates_known = True  # until the self-test shows otherwise
+        self._fates_known = False  # until the self-test has shown it
         try:
             attached = self._attach([p for p in PROBES if lookups or p not in LOOKUPS])
             phases.done("load and attach")
@@ -104,11 +104,7 @@ class Session:
     def _decode(self, timeout_ms: int) -> list[Event]:
         records = self._program.poll(timeout_ms)
         decoded = (self._decoder.decode(record) for record in records)
-        return [event for event in decoded if event is not None and self._is_certain(event)]
-
-    def _is_certain(self, event: Event) -> bool:
-        """Without a proven probe behind the limits, "not sent" may only mean not seen."""
-        return not isinstance(event, IcmpFate) or self._fates_known
+        return [event for event in decoded if event is not None]
 
     def _new_losses(self, now: int) -> list[Event]:
         counters = self._program.losses()
@@ -148,9 +144,7 @@ class Session:
                 "the self-test's socket was not found in the UDP hash table: this kernel's layout "
                 "is not one udptrace knows; please report it with the kernel's version"
             )
-        self._fates_known = "push" in proof.seen and (
-            "push6" in proof.seen or "icmp6" not in proof.seen
-        )
+        self._fates_known = {"push", "push6"} <= proof.seen
         self._table.forget(proof.netns)
         self._losses = self._program.losses()
         self.probes = tuple(p.name for p in provable if p.name in proof.seen)
