@@ -81,7 +81,7 @@ def netns_inum(path: str) -> int | None:
         # Left-over files of namespaces are ordinary files of /run: nsfs tells them apart.
         if status.st_dev == os.stat("/proc/self/ns/net").st_dev:
             return status.st_ino
-    except (OSError, ValueError):
+    except OSError:
         pass
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import Iterable
@@ -64,18 +63,18 @@ def resolve_netns(spec: str, known: dict[int, Netns]) -> int:
 
 def _of_path(path: str) -> int:
     try:
-        with open(path, "rb", opener=_open_nonblocking) as file:
-            if fcntl.ioctl(file, _NS_GET_NSTYPE) == _CLONE_NEWNET:
-                return os.fstat(file.fileno()).st_ino
+        # A named pipe must not make the command wait.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno != errno.ENOTTY:
-            raise UsageError(f"-N {path}: {os.strerror(error.errno or 0)}") from None
+        raise UsageError(f"-N {path}: {os.strerror(error.errno or 0)}") from None
+    try:
+        if fcntl.ioctl(fd, _NS_GET_NSTYPE) == _CLONE_NEWNET:
+            return os.fstat(fd).st_ino
+    except OSError:
+        pass  # no namespace at all
+    finally:
+        os.close(fd)
     raise UsageError(f"-N {path}: not the file of a network namespace")
-
-
-def _open_nonblocking(path: str, flags: int) -> int:
-    """A named pipe must not make the command wait."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def netns_of_pid(pid: int) -> int:
