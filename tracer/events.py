@@ -140,6 +140,10 @@ class Header:
     """CLOCK_BOOTTIME at ``time``."""
     unproven: tuple[str, ...] = ()
     """Probe names attached that no self-test can make fire."""
+    closed_window_ns: int = 60_000_000_000
+    """--closed-window of the live trace: a replay shows the same unless told otherwise."""
+    count: int | None = None
+    """--count of the live trace: it showed no more incidents than these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +320,7 @@ class End:
     kind: ClassVar[str] = "end"
     time: int
     reason: str
-    """"interrupted", "duration", "count", "terminated" or "failed: ..."."""
+    """"interrupted", "duration", "count", "terminated", "output closed" or "failed: ..."."""
 
 
 Event = (

@@ -175,6 +175,4 @@ def _open(path: str) -> tuple[BinaryIO, BinaryIO]:
             return raw, cast("BinaryIO", gzip.GzipFile(fileobj=raw, mode="rb"))
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {os_reason(error)}") from None
-    except ValueError as error:  # a NUL byte in the name
-        raise RecordingError(f"{path!r}: cannot be read: {error}") from None
     return raw, raw

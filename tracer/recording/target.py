@@ -24,8 +24,6 @@ def open_target(path: str) -> tuple[int, bool]:
         fd, created = _open_or_create(path)
     except OSError as error:
         raise RecordingError(f"{path}: cannot be written: {_open_reason(error)}") from None
-    except ValueError as error:  # a NUL byte in the name
-        raise RecordingError(f"{path!r}: cannot be written: {error}") from None
     try:
         _claim(path, fd)
     except BaseException:
