@@ -55,6 +55,7 @@ class Session:
         self._program = Program(bcc, layout, lookups)
         phases.done("compile")
         self.probes: tuple[str, ...] = ()
+        """The kernel functions probed, as the symbols they are on; all proven."""
         self.unproven: tuple[str, ...] = ()
         """Attached, and nothing the self-test may do would make them fire."""
         self.missing: tuple[tuple[str, str], ...] = ()
@@ -112,33 +113,23 @@ class Session:
         self._losses = counters
         return [Loss(now, what, count) for what, count in grown.items() if count > 0]
 
-    def _attach(self, probes: list[Probe]) -> list[Probe]:
-        attached = []
+    def _attach(self, probes: list[Probe]) -> dict[Probe, str]:
+        """Attach each probe; returns those that are, with the symbol they are on."""
+        attached = {}
         for probe in probes:
             try:
-                self._program.attach(probe)
+                attached[probe] = self._program.attach(probe)
             except AttachError as error:
                 if probe.required:
-                    raise UdptraceError(f"probe {probe.name}: {error}") from error
+                    raise UdptraceError(f"probe {probe.symbols[0]}: {error}") from error
                 self._lack(probe, str(error))
-            else:
-                attached.append(probe)
         return attached
 
-    def _prove(self, attached: list[Probe]) -> list[Event]:
+    def _prove(self, attached: dict[Probe, str]) -> list[Event]:
         """Run the self-test; returns the events that were not its own."""
         provable = [probe for probe in attached if probe.provable]
         proof = selftest.run(self._decode, {probe.name for probe in provable} | {"walk"})
-        silent = [probe for probe in provable if probe.name not in proof.seen]
-        if len(silent) == len(provable):
-            raise UdptraceError(f"the probes are attached and stay silent: {features.why_silent()}")
-        for probe in silent:
-            if probe.required:
-                raise UdptraceError(
-                    f"probe {probe.name} on {probe.symbols[0]} is attached and stays silent: "
-                    f"{features.why_silent()}"
-                )
-            self._lack(probe, "attached, but silent in the self-test")
+        self._judge_silence([probe for probe in provable if probe.name not in proof.seen], provable)
         if "walk" not in proof.seen:
             raise UdptraceError(
                 "the self-test's socket was not found in the UDP hash table: this kernel's layout "
@@ -147,9 +138,21 @@ class Session:
         self._fates_known = {"push", "push6"} <= proof.seen
         self._table.forget(proof.netns)
         self._losses = self._program.losses()
-        self.probes = tuple(p.name for p in provable if p.name in proof.seen)
-        self.unproven = tuple(p.name for p in attached if not p.provable)
+        self.probes = tuple(on for probe, on in attached.items() if probe.name in proof.seen)
+        self.unproven = tuple(on for probe, on in attached.items() if not probe.provable)
         return proof.others
 
+    def _judge_silence(self, silent: list[Probe], provable: list[Probe]) -> None:
+        """Some probes attached and never fired: fatal when one of them is needed."""
+        if len(silent) == len(provable):
+            raise UdptraceError(f"the probes are attached and stay silent: {features.why_silent()}")
+        for probe in silent:
+            if probe.required:
+                raise UdptraceError(
+                    f"probe {probe.symbols[0]} is attached and stays silent: "
+                    f"{features.why_silent()}"
+                )
+            self._lack(probe, "attached, but silent in the self-test")
+
     def _lack(self, probe: Probe, reason: str) -> None:
-        self.missing += ((probe.name, f"{reason}; {probe.without}"),)
+        self.missing += ((probe.symbols[0], f"{reason}; {probe.without}"),)
