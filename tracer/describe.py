@@ -112,6 +112,11 @@ def label(processes: Sequence[Process]) -> str:
     return f"{first.comm}[{first.pid}]" + (f" and {more} more" if more else "")
 
 
+def netns_words(name: str | None, inum: int) -> str:
+    """``netns web``, or by inode number where it has no name."""
+    return f"netns {name}" if name else f"netns {inum}"
+
+
 def _local_and_peer(view: SocketView) -> LocalAndPeer:
     peer = endpoint(view.peer, view.pport) if is_connected(view) else None
     return LocalAndPeer(endpoint(view.local, view.lport), peer)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tracer.addresses import endpoint, is_any
 from tracer.causes import Cause
-from tracer.describe import Describer, label
+from tracer.describe import Describer, label, netns_words
 from tracer.events import Call, Datagram, Miss, SocketView
 from tracer.match import Mismatch, Nearest, failing_checks, is_connected, nearest, takes_part
 from tracer.namespaces import Namespaces
@@ -180,11 +180,6 @@ class Judge:
 
     def _holds(self, view: SocketView, address: str) -> bool:
         return not is_any(view.local) or self._namespaces.holds(view.netns, address)
-
-
-def netns_words(name: str | None, inum: int) -> str:
-    """``netns web``, or by inode number where it has no name."""
-    return f"netns {name}" if name else f"netns {inum}"
 
 
 def _walk_suffices(miss: Miss) -> bool:

@@ -12,7 +12,6 @@ from tracer.events import Event
 from tracer.lookups import Lookups
 from tracer.recording.errors import RecordingError
 from tracer.recording.writer import Writer
-from tracer.tally import Tally
 
 
 class Consumer(Protocol):
@@ -44,7 +43,6 @@ class Log:
         writer: Writer | None = None,
         recording_only: bool = False,
     ) -> None:
-        self.tally = Tally()
         self.recording_failed = False
         self.output_closed = False
         """Nobody reads the output any more."""
@@ -64,7 +62,6 @@ class Log:
     def put(self, event: Event) -> None:
         """Take the next event."""
         self.record(event)
-        self.tally.feed(event)
         self._lookups.note(event)
         if self.output_closed:
             return

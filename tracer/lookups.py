@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import Protocol
 
 from tracer.events import Call, Close, Event, Miss, NetnsInfo, Owners, SockError, SocketView
-from tracer.recent import Recent
+from tracer.lru import Lru
 
 REFRESH_NS = 1_000_000_000
 """A namespace that misses is looked at again at most this often: addresses come and go."""
+
+LIMIT = 65536
+"""Sockets and namespaces kept in mind; more than a machine has at one time."""
 
 _TRIES = 3
 """Look-ups of a namespace that cannot be found before it is given up."""
@@ -29,22 +32,22 @@ class Directory(Protocol):
 class Lookups:
     """Sees every event of a trace, and makes the events of what it has looked up for them."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, limit: int = LIMIT) -> None:
         self._directory = directory
-        self._namespaces = _Namespaces()
-        self._owned: Recent[int, None] = Recent()
+        self._namespaces = _Namespaces(limit)
+        self._owned: Lru[int, int] = Lru(limit)
         """Inodes whose owners are known."""
-        self._wanted: Recent[int, None] = Recent()
+        self._wanted: Lru[int, int] = Lru(limit)
         """Inodes to look up for the first time."""
-        self._waiting: Recent[int, None] = Recent()
+        self._waiting: Lru[int, int] = Lru(limit)
         """Inodes whose hints led nowhere: they wait for a scan of all processes."""
-        self._users: Recent[int, int] = Recent()
+        self._users: Lru[int, int] = Lru(limit)
         """Inode -> the process last seen calling on that socket."""
 
     def note(self, event: Event) -> None:
         """Take notice of what an event mentions, and of what another look-up told."""
         if isinstance(event, Call):
-            self._users.remember(event.after.inode, event.task.pid)
+            self._users.put(event.after.inode, event.task.pid)
             self._namespaces.meet(event.after, event.task.pid)
         elif isinstance(event, Miss):
             self._namespaces.due.add(event.netns)
@@ -55,72 +58,72 @@ class Lookups:
         elif isinstance(event, Close):
             # Its inode may be another socket's tomorrow.
             for known in (self._owned, self._wanted, self._waiting, self._users):
-                known.pop(event.socket.inode, None)
+                known.pop(event.socket.inode)
         elif isinstance(event, NetnsInfo):
-            self._namespaces.infos.remember(event.inum, event)
+            self._namespaces.infos.put(event.inum, event)
         elif isinstance(event, Owners):
-            self._owned.remember(event.inode, None)
-            self._waiting.pop(event.inode, None)
+            self._owned.put(event.inode, event.inode)
+            self._waiting.pop(event.inode)
 
     def events(self, now: int) -> list[Event]:
         """What could be looked up of what is wanted, as events; call it after each poll."""
         found: list[Event] = [*self._namespaces.look(self._directory, now)]
-        if self._waiting:
+        if len(self._waiting):
             found += self._directory.owners(tuple(self._waiting), ())
-        if self._wanted:
-            hints = {self._users[i]: None for i in self._wanted if i in self._users}
-            found += self._directory.owners(tuple(self._wanted), hints)
-            # Those that were found leave again when their event is noted.
-            for inode in self._wanted:
-                self._waiting.remember(inode, None)
-            self._wanted.clear()
+        wanted = tuple(self._wanted)
+        if wanted:
+            hints = dict.fromkeys(filter(None, map(self._users.get, wanted)))
+            found += self._directory.owners(wanted, hints)
+        for inode in wanted:
+            self._wanted.pop(inode)
+            self._waiting.put(inode, inode)  # if it was found, its event takes it out again
         return found
 
     def refresh_namespaces(self) -> None:
         """Have every known namespace looked at again; only what changed becomes an event."""
-        self._namespaces.due.update(self._namespaces.infos)
+        self._namespaces.due.update(info.inum for info in self._namespaces.infos)
 
     def _want(self, socket: SocketView) -> None:
         self._namespaces.meet(socket)
         known = socket.inode in self._owned or socket.inode in self._waiting
         if socket.inode and not known:
-            self._wanted.remember(socket.inode, None)
+            self._wanted.put(socket.inode, socket.inode)
 
 
 class _Namespaces:
     """The namespaces met, what was told of each, and which are to be looked at."""
 
-    def __init__(self) -> None:
-        self.infos: Recent[int, NetnsInfo] = Recent()
+    def __init__(self, limit: int) -> None:
+        self.infos: Lru[int, NetnsInfo] = Lru(limit)
         self.due: set[int] = set()
-        self._not_before: Recent[int, int] = Recent()
+        self._not_before: Lru[int, int] = Lru(limit)
         """When one may be looked at again (monotonic ns)."""
-        self._failed: Recent[int, int] = Recent()
+        self._failed: Lru[int, int] = Lru(limit)
         """How often one was looked for in vain."""
-        self._users: Recent[int, int] = Recent()
+        self._users: Lru[int, int] = Lru(limit)
         """Namespace -> a process seen in it."""
 
     def meet(self, socket: SocketView, pid: int | None = None) -> None:
         """A socket was seen there: one that is new, or a new one of an old number, is due."""
         inum, cookie = socket.netns, socket.netns_cookie
         if pid is not None:
-            self._users.remember(inum, pid)
+            self._users.put(inum, pid)
         known = self.infos.get(inum)
         same = known is not None and (known.cookie == cookie or 0 in (known.cookie, cookie))
-        if not same and self._failed.get(inum, 0) < _TRIES:
+        if not same and (self._failed.get(inum) or 0) < _TRIES:
             self.due.add(inum)
 
     def look(self, directory: Directory, now: int) -> list[NetnsInfo]:
         """What is news of the namespaces that are due and may be looked at at this time."""
         found = []
         for inum in sorted(self.due):
-            if now < self._not_before.get(inum, 0):
+            if now < (self._not_before.get(inum) or 0):
                 continue
             self.due.discard(inum)
-            self._not_before.remember(inum, now + REFRESH_NS)
-            info = directory.netns(inum, [self._users[inum]] if inum in self._users else [])
+            self._not_before.put(inum, now + REFRESH_NS)
+            info = directory.netns(inum, filter(None, [self._users.get(inum)]))
             if info is None:
-                self._failed.remember(inum, self._failed.get(inum, 0) + 1)
+                self._failed.put(inum, (self._failed.get(inum) or 0) + 1)
             elif _is_news(self.infos.get(inum), info):
                 found.append(info)
         return found

@@ -26,6 +26,10 @@ class Schedule:
         self._next_clock = start + CLOCK_NS
         self._statuses = 0
 
+    def elapsed(self, now: int) -> int:
+        """Nanoseconds since the start."""
+        return now - self._start
+
     def over(self, now: int) -> bool:
         """The trace has lasted as long as it was to."""
         return self._end is not None and now >= self._end

@@ -44,3 +44,12 @@ def date_text(ns: int) -> str:
 def clock_text(ns: int) -> str:
     """The UTC time of day, to the millisecond: ``12:03:44.128``."""
     return utc_text(ns).partition("T")[2][:12] or utc_text(ns)
+
+
+def duration_text(ns: int) -> str:
+    """A span of time, to three digits at most: ``340 us``, ``12.5 ms``, ``3.2 s``."""
+    for unit, size in (("s", NS), ("ms", 1_000_000)):
+        if abs(ns) >= size:
+            value = ns / size
+            return f"{value:.0f} {unit}" if abs(value) >= 99.95 else f"{value:.1f} {unit}"
+    return f"{ns // 1000} us"

@@ -23,7 +23,6 @@ from tracer.signals import Stop
 from tracer.system.clock import boot_id
 from tracer.system.snapshot import Snapshot
 from tracer.system.targets import Targets
-from tracer.tally import Tally
 
 
 class Session(Protocol):
@@ -73,8 +72,8 @@ class Plan:
 class Trace:
     """One live trace.
 
-    ``say`` takes warnings for the user and ``status`` the lines that prove that the trace lives,
-    if they are wanted; ``ready`` is called when the trace is complete.
+    ``say`` takes warnings for the user; ``ready`` is called when the trace is complete, and
+    ``status`` with its age (ns) now and then, to prove to the user that it lives.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class Trace:
         *,
         writer: Writer | None = None,
         ready: Callable[[], None] = lambda: None,
-        status: Callable[[str], None] | None = None,
+        status: Callable[[int], None] | None = None,
     ) -> None:
         self._session = session
         self._machine = machine
@@ -101,11 +100,6 @@ class Trace:
         self._log = Log(consumer, self._lookups, say, writer, plan.recording_only)
         self._status = status
         self._schedule = Schedule(machine.now(), plan.duration_ns)
-
-    @property
-    def tally(self) -> Tally:
-        """The trace's counts."""
-        return self._log.tally
 
     @property
     def recording_failed(self) -> bool:
@@ -180,7 +174,7 @@ class Trace:
         self._tick(before - GRACE_NS)
         self._log.flush_due()
         if self._status and self._schedule.status_due(before):
-            self._status(self.tally.status(before))
+            self._status(self._schedule.elapsed(before))
 
     def _tick(self, passed: int) -> None:
         """Let the consumer act on a deadline if all events up to ``passed`` have been seen."""
