@@ -77,7 +77,7 @@ def _run(chosen: argparse.Namespace) -> int:
     tty = terminal.find()
     packed = checkout.pack(checkout.root())
     guest = Machine(
-        vmlinuz=kernel.vmlinuz,
+        kernel=kernel.kernel,
         initramfs=_initramfs(kernel, base, chosen, tty),
         console=os.memfd_create("console"),
         accelerator="tcg",

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import archive, cache, mirror, modules, recipes
+from . import archive, cache, mirror, modules, recipes, vmlinux
 from .cpio import Cpio
 from .errors import VmError
 from .kernels import Kernel
@@ -27,7 +27,7 @@ class KernelRecipe:
     dropped: tuple[str, ...] = modules.DROPPED
     early: tuple[str, ...] = modules.EARLY
     share: tuple[str, ...] = modules.SHARE
-    version: int = 1  # to be raised when the building code changes what is built
+    version: int = 2  # to be raised when the building code changes what is built
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,18 @@ class KernelImage:
     release: str  # what `uname -r` says
 
     @property
-    def vmlinuz(self) -> Path:
-        return self.directory / "vmlinuz"
+    def kernel(self) -> Path:
+        """What QEMU starts: vmlinux, or vmlinuz."""
+        return self.directory / "kernel"
 
     @property
     def modules(self) -> Path:
+        """The ext4 image of its modules."""
         return self.directory / "modules.ext4"
 
     @property
     def initramfs(self) -> Path:
+        """The initramfs's part with the modules needed first."""
         return self.directory / "initramfs.cpio"
 
 
@@ -73,7 +76,8 @@ def _build(recipe: KernelRecipe, target: Path, progress: Progress) -> None:
         release = _download(recipe, tree, progress)
         progress.step(f"preparing the modules of {release}")
         found = _move_to_usr(tree, release)
-        shutil.copy(_vmlinuz(tree, release), target / "vmlinuz")
+        packed = _vmlinuz(tree, release).read_bytes()
+        (target / "kernel").write_bytes(vmlinux.extract(packed) or packed)
         modules.drop_unused(found, recipe.dropped)
         _decompress(found)
         run(["depmod", "-b", str(tree), release], "run depmod")

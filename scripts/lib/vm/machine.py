@@ -23,7 +23,7 @@ PR_SET_PDEATHSIG = 1
 class Machine:
     """What a guest is made of."""
 
-    vmlinuz: Path
+    kernel: Path
     initramfs: int  # file descriptors are passed on: nothing is left behind in the file system
     console: int
     accelerator: str
@@ -37,7 +37,7 @@ class Machine:
         """The QEMU command line; `ports` are sockets by name."""
         command = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
         command += ["-name", "udptrace-vm", "-m", str(self.memory), *self._processor()]
-        command += ["-kernel", str(self.vmlinuz), "-initrd", f"/proc/self/fd/{self.initramfs}"]
+        command += ["-kernel", str(self.kernel), "-initrd", f"/proc/self/fd/{self.initramfs}"]
         command += ["-append", PARAMETERS]
         command += ["-chardev", f"file,id=console,path=/proc/self/fd/{self.console},append=on"]
         command += ["-serial", "chardev:console"]
