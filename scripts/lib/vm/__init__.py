@@ -1,1 +1,1 @@
-"""The micro-VM behind scripts/vm: stock Debian kernels under QEMU, for everything that needs a kernel."""
+"""The micro-VM behind scripts/vm: stock Debian kernels under QEMU."""

@@ -32,10 +32,10 @@ def lock(name: str) -> Iterator[None]:
     root = directory()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        handle = open(root / f"{name}.lock", "w")
+        handle = (root / f"{name}.lock").open("w")
     except OSError as error:
         raise VmError(
-            f"cannot write to the cache {root}: {error.strerror}; set UDPTRACE_CACHE to another place"
+            f"cannot write to the cache {root}: {error.strerror}; set UDPTRACE_CACHE elsewhere"
         ) from error
     with handle:
         try:

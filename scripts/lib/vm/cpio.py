@@ -26,7 +26,7 @@ class Cpio:
         """Add a symbolic link."""
         self._add(path, stat.S_IFLNK | 0o777, target.encode())
 
-    def bytes(self) -> bytes:
+    def packed(self) -> bytes:
         """The whole archive; several may follow one another in one initramfs."""
         trailer = _entry("TRAILER!!!", 0, 0, b"")
         return b"".join((*self._parts, trailer))

@@ -7,3 +7,11 @@ class VmError(Exception):
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
         self.details = details
+
+
+class Interrupted(Exception):
+    """A signal that ends scripts/vm."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number

@@ -64,16 +64,15 @@ def kernel_image(kernel: Kernel) -> KernelImage:
         finally:
             progress.close()
 
-    name = f"kernel-{kernel.series}"
-    directory = cache.image(name, recipes.key(recipe), build)
+    directory = cache.image(f"kernel-{kernel.name}", recipes.key(recipe), build)
     about = json.loads((directory / "about.json").read_text())
     return KernelImage(directory, about["release"])
 
 
 def _build(recipe: KernelRecipe, target: Path, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(dir=target) as scratch:
-        tree = Path(scratch)
-        release = _download(recipe, tree, progress)
+        tree = Path(scratch) / "tree"
+        release = _download(recipe, Path(scratch), tree, progress)
         progress.step(f"preparing the modules of {release}")
         found = _move_to_usr(tree, release)
         packed = _vmlinuz(tree, release).read_bytes()
@@ -82,20 +81,20 @@ def _build(recipe: KernelRecipe, target: Path, progress: Progress) -> None:
         _decompress(found)
         run(["depmod", "-b", str(tree), release], "run depmod")
         (target / "initramfs.cpio").write_bytes(_initramfs(recipe, found))
-        archive.make_ext4(found, target / "modules.ext4", _megabytes(found) + 64)
+        archive.make_ext4(found, target / "modules.ext4", archive.megabytes(found) + 64)
     (target / "about.json").write_text(json.dumps({"release": release}))
     progress.done(f"{release} ready")
 
 
-def _download(recipe: KernelRecipe, tree: Path, progress: Progress) -> str:
+def _download(recipe: KernelRecipe, scratch: Path, tree: Path, progress: Progress) -> str:
     progress.step("looking for it on the mirror")
-    with archive.PrivateApt(mirror.find(), recipe.suites) as apt:
-        package = apt.kernel_package("linux-image")
-        release = package[len("linux-image-") :]
-        # Since 7.0 the package is empty, and its parts come in packages of their own.
-        parts = [name for name in apt.depends(package) if name.endswith(f"-{release}")]
-        progress.step(f"downloading and unpacking {package}")
-        apt.unpack([package, *parts], tree)
+    apt = archive.open_apt(scratch, mirror.find(), recipe.suites)
+    package = apt.kernel_package("linux-image")
+    release = package[len("linux-image-") :]
+    # Since 7.0 the package is empty, and its parts come in packages of their own.
+    parts = [name for name in apt.depends(package) if name.endswith(f"-{release}")]
+    progress.step(f"downloading and unpacking {package}")
+    apt.unpack([package, *parts], tree)
     return release
 
 
@@ -130,12 +129,6 @@ def _decompress(found: Path) -> None:
         subprocess.run(["zstd", "-q", "-d", "--rm", *packed], check=True)
 
 
-def _megabytes(tree: Path) -> int:
-    # 8 KiB more for each file: its inode and the rest of its last block.
-    total = sum(path.lstat().st_size + 8192 for path in tree.rglob("*"))
-    return total // (1024 * 1024) + 1
-
-
 def _initramfs(recipe: KernelRecipe, found: Path) -> bytes:
     """The modules up to the root file system, in the order in which guest/init loads them."""
     cpio = Cpio()
@@ -147,4 +140,4 @@ def _initramfs(recipe: KernelRecipe, found: Path) -> bytes:
         for path in order:
             cpio.file(f"modules/{Path(path).name}", (found / path).read_bytes())
         cpio.file(f"modules/{kind}", "".join(f"{Path(p).name}\n" for p in order).encode())
-    return cpio.bytes()
+    return cpio.packed()

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import archive, cache, mirror
+from . import newest
 from .errors import VmError
-
-# The newest backported kernel changes its name now and then: ask the mirror once a day.
-NEWEST_IS_FRESH_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -21,73 +16,44 @@ class Kernel:
     series: str
     suites: tuple[str, ...]
     note: str
+    name: str  # of its images; the newest one's stays when its series moves on
 
 
-STABLE = (
-    Kernel("5.10", ("bullseye", "bullseye-security"), "Debian 11 (bullseye)"),
-    Kernel("6.1", ("bookworm", "bookworm-updates", "bookworm-security"), "Debian 12 (bookworm)"),
-    Kernel("6.12", ("trixie", "trixie-updates", "trixie-security"), "Debian 13 (trixie)"),
-)
-BACKPORTS = ("trixie-backports",)
+def _stable(series: str, number: int, code: str) -> Kernel:
+    suites = (code, f"{code}-updates", f"{code}-security")
+    return Kernel(series, suites, f"Debian {number} ({code})", series)
+
+
+STABLE = (_stable("5.10", 11, "bullseye"), _stable("6.1", 12, "bookworm"),
+          _stable("6.12", 13, "trixie"))  # fmt: skip
 DEFAULT_OF_SUITE = {"trixie": "6.12", "bookworm": "6.1"}
 NEWEST_NAMES = ("newest", "backports")
 
 
-def select(wanted: str | None, suite: str) -> Kernel:
-    """The kernel that --kernel names, or the suite's own."""
+def select(
+    wanted: str | None, suite: str, newest_series: Callable[[], str] = newest.newest_series
+) -> Kernel:
+    """The kernel that --kernel names, or the suite's own; asks for the newest only if it must."""
     wanted = wanted or DEFAULT_OF_SUITE[suite]
     for kernel in STABLE:
         if kernel.series == wanted:
             return kernel
-    newest = newest_kernel()
-    if wanted in (newest.series, *NEWEST_NAMES):
-        return newest
-    known = ", ".join(kernel.series for kernel in (*STABLE, newest))
-    raise VmError(f"there is no kernel {wanted}; there are {known} (or: newest)")
+    backported = _backported(newest_series())
+    if wanted in (backported.series, *NEWEST_NAMES):
+        return backported
+    known = ", ".join(kernel.series for kernel in (*STABLE, backported))
+    raise VmError(f"there is no kernel {wanted}; there are {known} (also called newest)")
 
 
-def listing() -> str:
+def listing(newest_series: Callable[[], str] = newest.newest_series) -> str:
     """What --list prints."""
     lines = []
-    for kernel in (*STABLE, newest_kernel()):
-        marks = [f"default of {s}" for s, d in DEFAULT_OF_SUITE.items() if d == kernel.series]
-        lines.append("\t".join([kernel.series, kernel.note, *marks]))
+    for kernel in (*STABLE, _backported(newest_series())):
+        defaults = [s for s, series in DEFAULT_OF_SUITE.items() if series == kernel.series]
+        note = f", default of --suite {defaults[0]}" if defaults else ""
+        lines.append(f"{kernel.series:6}{kernel.note}{note}")
     return "\n".join(lines)
 
 
-def newest_kernel() -> Kernel:
-    """The newest kernel of trixie-backports, by what the mirror has; remembered for a day."""
-    memory = cache.directory() / "newest-kernel.json"
-    known = None
-    try:
-        known = json.loads(memory.read_text())
-        if 0 <= time.time() - known["asked"] < NEWEST_IS_FRESH_SECONDS:
-            return _newest(known["series"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    try:
-        series = _ask_newest()
-    except VmError:
-        if isinstance(known, dict) and "series" in known:
-            return _newest(known["series"])  # without the network, what was there last
-        raise
-    with cache.lock("newest-kernel"):
-        memory.write_text(json.dumps({"series": series, "asked": time.time()}))
-    return _newest(series)
-
-
-def series_of(package: str) -> str:
-    """The series in a kernel package's name: linux-image-6.12.107+deb13-amd64 is 6.12."""
-    found = re.match(r"linux-[a-z]+-(\d+\.\d+)", package)
-    if not found:
-        raise VmError(f"the mirror's kernel package has an unexpected name: {package}")
-    return found[1]
-
-
-def _newest(series: str) -> Kernel:
-    return Kernel(series, BACKPORTS, "newest of trixie-backports")
-
-
-def _ask_newest() -> str:
-    with archive.PrivateApt(mirror.find(), BACKPORTS) as apt:
-        return series_of(apt.kernel_package("linux-image"))
+def _backported(series: str) -> Kernel:
+    return Kernel(series, newest.SUITES, "trixie-backports, also called newest", "newest")

@@ -1,4 +1,4 @@
-"""Progress while an image is built: one changing line on a terminal, a line every few seconds elsewhere."""
+"""Progress of a build: a changing line on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 

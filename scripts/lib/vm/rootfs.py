@@ -1,4 +1,4 @@
-"""Builds a suite's user space: mmdebstrap makes the tree, mke2fs -d the image; nothing is mounted."""
+"""Builds a suite's user space: mmdebstrap makes the tree, mke2fs the image; mounts nothing."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def base_image(suite: str) -> BaseImage:
 def _build(recipe: recipes.Recipe, target: Path, progress: Progress) -> None:
     progress.step("looking for the mirror")
     site = mirror.find()
-    keyring = archive.keyring(site, recipe.suite)
     with tempfile.TemporaryDirectory(dir=target) as scratch:
+        keyring = archive.keyring(Path(scratch), site, recipe.suite)
         tree = Path(scratch) / "tree"
         _bootstrap(recipe, site, keyring, tree, progress)
         _write_files(recipe, tree)
@@ -62,10 +62,14 @@ def _build(recipe: recipes.Recipe, target: Path, progress: Progress) -> None:
 
 
 def _bootstrap(
-    recipe: recipes.Recipe, site: mirror.Mirror, keyring: str, tree: Path, progress: Progress
+    recipe: recipes.Recipe, site: mirror.Mirror, keyring: Path, tree: Path, progress: Progress
 ) -> None:
     suites = (recipe.suite, f"{recipe.suite}-updates", f"{recipe.suite}-security")
-    command = ["mmdebstrap", "--mode=root", "--format=directory", "--variant=essential"]
+    # In namespaces of its own: what it mounts in the tree is never seen from outside, and an
+    # interrupted build leaves no process behind.
+    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    command += ["mmdebstrap", "--mode=root", "--format=directory", "--variant=essential"]
+    command += ["--verbose"]
     command += ["--include=" + ",".join(recipe.packages)]
     command += [f"--aptopt={option}" for option in mirror.apt_options()]
     command += ['--aptopt=APT::Install-Recommends "false"']
@@ -75,7 +79,7 @@ def _bootstrap(
     # The machine's own settings (a proxy's password, perhaps) are not for the image.
     command += ['--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap']
     command += [recipe.suite, str(tree)]
-    sources = site.sources(suites, keyring)
+    sources = site.sources(suites, str(keyring))
     for attempt in range(1, TRIES + 1):
         progress.step("downloading and unpacking packages")
         log = run_logged([*command, "-"], progress, stdin=sources)
@@ -110,4 +114,4 @@ def _initramfs(recipe: recipes.Recipe, tree: Path) -> bytes:
     cpio.file("bin/busybox", (tree / "usr/bin/busybox").read_bytes(), executable=True)
     for applet in recipe.applets:
         cpio.symlink(f"bin/{applet}", "busybox")
-    return cpio.bytes()
+    return cpio.packed()

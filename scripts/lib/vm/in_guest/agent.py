@@ -30,7 +30,7 @@ def open_port(name: str) -> int:
     raise RuntimeError(f"no port {name}")
 
 
-def read_list(name: str) -> "list[str]":
+def read_list(name: str) -> list[str]:
     """A list of strings, each ended by NUL."""
     with open(f"{HERE}/{name}", "rb") as handle:
         return [os.fsdecode(part) for part in handle.read().split(b"\0")[:-1]]
@@ -46,7 +46,7 @@ class Stream:
         self.count = 0
         self.open = True
 
-    def wants(self) -> "tuple[int, int]":
+    def wants(self) -> tuple[int, int]:
         """The file to wait for, and for what."""
         if self.pending:
             return self.sink, select.POLLOUT
@@ -88,7 +88,7 @@ class Command:
         self.argv = read_list("argv")
         self.environment = dict(item.split("=", 1) for item in read_list("environment"))
         self.terminal = -1
-        self.keyboard = None
+        self.keyboard: Stream | None = None
         if os.path.exists(f"{HERE}/terminal"):
             self._start_on_terminal(out)
         else:
@@ -127,7 +127,7 @@ class Command:
                 os.write(2, message.encode(errors="surrogateescape"))
                 os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
-    def _exec(self, files: "tuple[int, ...]") -> None:
+    def _exec(self, files: tuple[int, ...]) -> None:
         os.setsid()
         for number, inherited in enumerate(files):
             os.dup2(inherited, number)
@@ -149,7 +149,7 @@ class Command:
         size = b"".join(int(n).to_bytes(2, "little") for n in (rows, columns, "0", "0"))
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, size)
 
-    def all_streams(self) -> "list[Stream]":
+    def all_streams(self) -> list[Stream]:
         """The streams that are open, input included."""
         found = self.streams if self.keyboard is None else [*self.streams, self.keyboard]
         return [stream for stream in found if stream.open]
@@ -203,7 +203,7 @@ class Agent:
                 waiting[file].move()
 
     def drain(self) -> None:
-        """Move what COMMAND wrote before its end; what its children write later is not waited for."""
+        """Move what COMMAND wrote before its end; later words of its children are not waited for."""
         for stream in self.command.streams:
             left = 2 * 1024 * 1024  # more than a pipe holds: an end, should a child go on writing
             while stream.open and left > 0:
@@ -252,13 +252,13 @@ class Agent:
         for line in lines:
             self.obey_line(line.decode().split())
 
-    def obey_line(self, words: "list[str]") -> None:
+    def obey_line(self, words: list[str]) -> None:
         """Do one thing the host asks for."""
         if words[0] == "signal" and self.status < 0:
             try:
                 os.killpg(self.command.pid, int(words[1]))
-            except ProcessLookupError:
-                pass
+            except ProcessLookupError:  # it has not made its group yet
+                os.kill(self.command.pid, int(words[1]))
         elif words[0] == "close":
             self.command.streams[("out", "err").index(words[1])].close()
         elif words[0] == "size" and self.command.terminal >= 0:
