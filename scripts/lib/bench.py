@@ -73,7 +73,16 @@ def native() -> list[list[str]]:
 
 def in_vm() -> list[list[str]]:
     """Guest instructions of each phase of a whole start: with -icount a nanosecond is one."""
-    command = [TOP / "scripts/vm", "--icount", "--", "udptrace", "live", "-v", "--duration", "0.1"]
+    command = [
+        str(TOP / "scripts/vm"),
+        "--icount",
+        "--",
+        "udptrace",
+        "live",
+        "-v",
+        "--duration",
+        "0.1",
+    ]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                           stdin=subprocess.DEVNULL, check=False)  # fmt: skip
     if done.returncode:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import incident
@@ -25,7 +26,9 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def tracing(udptrace: list[str], recording: str, directory: Path):  # type: ignore[no-untyped-def]
+def tracing(
+    udptrace: list[str], recording: str, directory: Path
+) -> Iterator[subprocess.Popen[bytes]]:
     """A live trace that ends by itself after INCIDENTS; yields when every probe is proven."""
     ready = directory / "ready"
     arguments = ["live", "-w", recording, "--ready-file", str(ready), "--count", str(INCIDENTS)]
@@ -44,16 +47,18 @@ def tracing(udptrace: list[str], recording: str, directory: Path):  # type: igno
 
 def play(udptrace: list[str], recording: str) -> int:
     """Live trace and incident; returns the trace's exit status."""
-    with tempfile.TemporaryDirectory(prefix="udptrace-demo-") as name:
-        with tracing(udptrace, recording, Path(name)) as trace:
-            if trace.poll() is not None:
-                return int(trace.returncode)
-            with incident.Lab(say=say) as lab:
-                say("run A: the client sends twice")
-                incident.run_a(lab)
-                say("run B: the server answers")
-                incident.run_b(lab)
-            return int(trace.wait(incident.DEADLINE_S))
+    with (
+        tempfile.TemporaryDirectory(prefix="udptrace-demo-") as name,
+        tracing(udptrace, recording, Path(name)) as trace,
+    ):
+        if trace.poll() is not None:
+            return int(trace.returncode)
+        with incident.Lab(say=say) as lab:
+            say("run A: the client sends twice")
+            incident.run_a(lab)
+            say("run B: the server answers")
+            incident.run_b(lab)
+        return int(trace.wait(incident.DEADLINE_S))
 
 
 def main(arguments: list[str]) -> int:

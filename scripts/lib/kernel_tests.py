@@ -34,7 +34,7 @@ def run(target: str, arguments: list[str]) -> Run:
     kernel, suite = target.split(":")
     started = time.monotonic()
     done = subprocess.run(
-        [TOP / "scripts/vm", "--kernel", kernel, "--suite", suite, "--", *COMMAND, *arguments],
+        [str(TOP / "scripts/vm"), "--kernel", kernel, "--suite", suite, "--", *COMMAND, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -49,7 +49,7 @@ def build_images(targets: list[str]) -> int:
     """Boot each once, so that two runs do not wait for one image to be built; shows progress."""
     for target in targets:
         kernel, suite = target.split(":")
-        vm = [TOP / "scripts/vm", "--kernel", kernel, "--suite", suite, "--", "true"]
+        vm = [str(TOP / "scripts/vm"), "--kernel", kernel, "--suite", suite, "--", "true"]
         status = subprocess.run(vm, stdin=subprocess.DEVNULL, check=False).returncode
         if status:
             print(f"kernel {kernel} with {suite} does not boot", flush=True)

@@ -1,4 +1,4 @@
-"""The shared trace's own recording, replayed: the same bytes. Last, for it ends the shared trace."""
+"""The shared trace's own recording, replayed: the same bytes. Last, for it ends the trace."""
 
 from __future__ import annotations
 
@@ -35,7 +35,15 @@ def test_replay_needs_neither_root_nor_bcc(live: Live) -> None:
     blocked = "import sys; sys.modules['bcc'] = None; from tracer.cli.main import main; main()"
     with live.recording.open("rb") as recording:
         done = subprocess.run(
-            [sys.executable, "-c", blocked, "replay", "-f", "json", f"/dev/fd/{recording.fileno()}"],
+            [
+                sys.executable,
+                "-c",
+                blocked,
+                "replay",
+                "-f",
+                "json",
+                f"/dev/fd/{recording.fileno()}",
+            ],
             capture_output=True,
             pass_fds=[recording.fileno()],
             user=65534,

@@ -22,7 +22,7 @@ _HEADER_WORDS = 3  # struct btf_type: name_off, info, size or type
 _MEMBER_WORDS = 3  # struct btf_member: name_off, type, offset
 
 
-class MissingMemberError(LookupError):
+class MissingMember(LookupError):
     """The running kernel has no such struct or member."""
 
 
@@ -61,19 +61,19 @@ class Btf:
     def member(self, struct: str, path: str) -> Member:
         """Find ``path`` ("ns.inum") in ``struct``, through anonymous structs and unions.
 
-        Raises MissingMemberError when this kernel has no such struct or member.
+        Raises MissingMember when this kernel has no such struct or member.
         """
         type_id = self._find(struct)
         found = Member(0, 0, type_id)
         for name in path.split("."):
             step = self._member_of(found.type_id, name)
             if step is None:
-                raise MissingMemberError(f"struct {struct} has no member {path}")
+                raise MissingMember(f"struct {struct} has no member {path}")
             found = Member(found.bit_offset + step.bit_offset, step.bits, step.type_id)
         return found
 
     def size(self, struct: str) -> int:
-        """Size of a struct in bytes. Raises MissingMemberError."""
+        """Size of a struct in bytes. Raises MissingMember."""
         return int(self._words(self._find(struct), _HEADER_WORDS)[2])
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ class Btf:
     def _find(self, struct: str) -> int:
         type_id = int(self._lib.btf__find_by_name_kind(self._btf, struct.encode(), _KIND_STRUCT))
         if type_id < 0:
-            raise MissingMemberError(f"no struct {struct}")
+            raise MissingMember(f"no struct {struct}")
         return type_id
 
     def _words(self, type_id: int, count: int) -> Any:

@@ -7,7 +7,7 @@ change here. Members that only some kernels have are marked optional, with the c
 from __future__ import annotations
 
 from tracer.errors import UdptraceError
-from tracer.kernel.btf import Btf, MissingMemberError
+from tracer.kernel.btf import Btf, MissingMember
 
 # Definition in bpf/udptrace.c -> (struct, member).
 MEMBERS = {
@@ -88,7 +88,7 @@ def definitions(btf: Btf) -> dict[str, int]:
             out[f"SHIFT_{name}"] = member.bit_offset % 8
             out[f"MASK_{name}"] = (1 << (member.bits or plain_width)) - 1
         out["SIZE_HSLOT"] = btf.size("udp_hslot")
-    except MissingMemberError as missing:
+    except MissingMember as missing:
         raise UdptraceError(
             f"this kernel's layout is not one udptrace knows ({missing}): please report it with "
             "the kernel's version"
@@ -96,6 +96,6 @@ def definitions(btf: Btf) -> dict[str, int]:
     for name, (struct, path) in OPTIONAL.items():
         try:
             out[f"OFF_{name}"] = btf.member(struct, path).offset
-        except MissingMemberError:
+        except MissingMember:
             continue
     return out
