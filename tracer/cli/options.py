@@ -103,7 +103,10 @@ trace_options = _all_of(
         help="End after so long: 30, 30s, 5m, 1h.",
     ),
     click.option(
-        "--count", type=click.IntRange(min=1), help="End after so many distinct incidents."
+        "--count",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="End after so many distinct incidents.",
     ),
     click.option(
         "--ready-file",
