@@ -71,23 +71,22 @@ class FakeSession:
 
 @dataclass
 class LineRenderer:
-    """Every incident and every event that a renderer shows as a line."""
+    """Every incident and every event that a renderer shows as a line, and where they go."""
 
     lines: list[str] = field(default_factory=list)
     closed_after: int | None = None
     """Lines after which nobody reads any more."""
 
-    def event(self, event: Event) -> None:
-        if event.kind in ("header", "loss", "end"):
-            self._put(repr(event))
+    def event(self, event: Event) -> str:
+        return f"{event}\n" if event.kind in ("header", "loss", "end") else ""
 
-    def update(self, update: IncidentUpdate) -> None:
-        self._put(json.dumps(update.incident.to_json()))
+    def update(self, update: IncidentUpdate) -> str:
+        return json.dumps(update.incident.to_json()) + "\n"
 
-    def _put(self, line: str) -> None:
+    def write(self, text: str) -> None:
         if self.closed_after is not None and len(self.lines) >= self.closed_after:
             raise BrokenPipeError
-        self.lines.append(line)
+        self.lines += text.splitlines()
 
     @property
     def incidents(self) -> list[dict[str, object]]:

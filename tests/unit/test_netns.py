@@ -102,7 +102,7 @@ def test_all_targets_together(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_targets(["web", "all"], [os.getpid()]) == Targets((), ())
     pid = os.getpid()
     found = resolve_targets(["web", "22", "/proc/self/ns/net"], [pid])
-    assert found == Targets((22, OWN), ("web", "22", "/proc/self/ns/net", f"pid {pid}"))
+    assert found == Targets((22, 22, OWN, OWN), ("web", "22", "/proc/self/ns/net", f"pid {pid}"))
 
 
 def test_a_failure_inside_a_namespace_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:

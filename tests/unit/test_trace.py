@@ -65,7 +65,7 @@ class Bench:
         trace = Trace(
             self.session,
             self.machine,
-            Presenter(linker, self.renderer, self.plan.count),
+            Presenter(linker, self.renderer, self.renderer.write, self.plan.count),
             self.plan,
             self.stop,
             self.said.append,
@@ -90,7 +90,7 @@ class Bench:
         with Reader(str(self.path)) as reader:
             header = reader.header
             linker = Linker(frozenset(header.targets), closed_window_ns=header.closed_window_ns)
-            presenter = Presenter(linker, renderer, header.count)
+            presenter = Presenter(linker, renderer, renderer.write, header.count)
             for event in reader:
                 presenter.feed(event)
         return renderer.lines

@@ -67,24 +67,24 @@ output_options = _all_of(
     ),
 )
 
-netns_option = click.option(
-    "-N",
-    "--netns",
-    multiple=True,
-    metavar="NAME|PATH|INUM|host|all",
-    help="Only incidents of this network namespace. May be repeated.",
+target_options = _all_of(
+    click.option(
+        "-N",
+        "--netns",
+        multiple=True,
+        metavar="NAME|PATH|INUM|host|all",
+        help="Show only what concerns this network namespace. May be repeated.",
+    ),
+    click.option(
+        "-p",
+        "--pid",
+        "pids",
+        type=click.IntRange(min=1),
+        multiple=True,
+        metavar="PID",
+        help="The same for the network namespace of a process, as nsenter -t.",
+    ),
 )
-
-pid_option = click.option(
-    "-p",
-    "--pid",
-    "pids",
-    type=click.IntRange(min=1),
-    multiple=True,
-    help="Only incidents of this process's network namespace, as nsenter -t. May be repeated.",
-)
-
-target_options = _all_of(netns_option, pid_option)
 
 closed_window_option = click.option(
     "--closed-window",
@@ -103,7 +103,10 @@ trace_options = _all_of(
         help="End after so long: 30, 30s, 5m, 1h.",
     ),
     click.option(
-        "--count", type=click.IntRange(min=1), help="End after so many distinct incidents."
+        "--count",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="End after so many distinct incidents.",
     ),
     click.option(
         "--ready-file",

@@ -19,15 +19,18 @@ def prepare_stdout() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def show(text: str) -> None:
-    """Write results and let them be seen at once.
+def show(text: str, *, flush: bool = True) -> None:
+    """Write results and, by default, let them be seen at once.
 
     Raises BrokenPipeError when nobody reads them any more, UdptraceError when they cannot be
     written for another reason.
     """
+    if sys.stdout is None:  # the caller closed it
+        return
     try:
         sys.stdout.write(text)
-        sys.stdout.flush()
+        if flush:
+            sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -36,9 +39,8 @@ def show(text: str) -> None:
 
 
 def finish_stdout() -> None:
-    """Write out what is left of what click or print wrote. Raises like `show`."""
-    if sys.stdout is not None:
-        show("")
+    """Write out what has not been seen yet. Raises like `show`."""
+    show("")
 
 
 def drop_stdout() -> None:

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tracer.text import clean
+
 T = TypeVar("T")
 
 HOST = "host"
@@ -53,7 +55,7 @@ def list_netns() -> dict[int, Netns]:
         inum = netns_inum(path)
         if inum is not None:
             paths.setdefault(inum, path)
-            names.setdefault(inum, os.path.basename(path))
+            names.setdefault(inum, _name(path))
     for path in (*_mounted(OTHER_DIRECTORIES), "/proc/self/ns/net", *_of_processes()):
         inum = netns_inum(path)
         if inum is not None:
@@ -93,6 +95,10 @@ def _mounted(directories: Iterable[str]) -> Iterator[str]:
                 yield f"{directory}/{name}"
 
 
+def _name(path: str) -> str:
+    return clean(os.path.basename(path))
+
+
 def _of_processes() -> Iterator[str]:
     with suppress(OSError):
         for name in os.listdir("/proc"):
@@ -107,7 +113,7 @@ def find_netns(inum: int, hint_pids: Iterable[int] = ()) -> Netns | None:
         if netns_inum(path) == inum:
             named = next((p for p in _mounted(NAMED_DIRECTORIES) if netns_inum(p) == inum), None)
             initial = initial_inum((inum,)) == inum
-            name = HOST if initial else os.path.basename(named) if named else None
+            name = HOST if initial else _name(named) if named else None
             return Netns(inum, name, path)
     return list_netns().get(inum)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tracer.errors import UsageError
 from tracer.system.netns import HOST, NAMED_DIRECTORIES, Netns, list_netns, netns_inum
+from tracer.text import clean
 
 ALL = "all"
 """The word for every namespace."""
@@ -19,7 +20,7 @@ _CLONE_NEWNET = 0x40000000
 
 @dataclass(frozen=True)
 class Targets:
-    """The namespaces asked for, and how the user said it; both empty for all of them."""
+    """The namespaces asked for, and how the user said each; both empty for all of them."""
 
     inums: tuple[int, ...]
     names: tuple[str, ...]
@@ -32,14 +33,14 @@ def resolve_targets(netns: Iterable[str], pids: Iterable[int]) -> Targets:
         return Targets((), ())
     known = list_netns() if specs else {}
     found = [resolve_netns(spec, known) for spec in specs] + [netns_of_pid(p) for p in numbers]
-    names = (*specs, *(f"pid {pid}" for pid in numbers))
-    return Targets(tuple(dict.fromkeys(found)), names)
+    names = (*map(clean, specs), *(f"pid {pid}" for pid in numbers))
+    return Targets(tuple(found), names)
 
 
 def resolve_netns(spec: str, known: dict[int, Netns]) -> int:
     """The inode number of NAME, PATH, INUM or "host". Raises UsageError."""
     for netns in known.values():
-        if netns.name == spec:
+        if netns.name == clean(spec):
             return netns.inum
     if spec == HOST:
         raise UsageError("-N host: the initial network namespace cannot be told: run as root")
