@@ -37,12 +37,13 @@ class Live:
         self._lock = threading.Lock()
         ready = directory / "ready"
         self._errors = directory / "stderr"
-        self.process = subprocess.Popen(
-            ["udptrace", "live", "-f", "json", "-w", str(self.recording), "--verbose",
-             "--ready-file", str(ready), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=self._errors.open("wb"),
-        )  # fmt: skip
+        with self._errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                ["udptrace", "live", "-f", "json", "-w", str(self.recording), "--verbose",
+                 "--ready-file", str(ready), *arguments],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         wait_for(lambda: ready.exists() or self.process.poll() is not None, "the ready file")
@@ -82,12 +83,9 @@ class Live:
             self.process.send_signal(number)
         self.process.wait(DEADLINE_S)
         self._reader.join(DEADLINE_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
         return b"".join(self.lines)
-
-    def peak_rss_kib(self) -> int:
-        """Its peak resident size so far (VmHWM)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(x.split()[1]) for x in status.splitlines() if x.startswith("VmHWM"))
 
 
 def _matches(incident: Json, wanted: dict[str, Any]) -> bool:

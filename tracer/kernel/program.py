@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from tracer.errors import UdptraceError
-from tracer.kernel import features, symbols
+from tracer.kernel import features, memory, symbols
 from tracer.kernel.btf import Btf
 from tracer.kernel.layout import definitions
 from tracer.kernel.probes import Probe
@@ -34,6 +34,7 @@ def import_bcc() -> Any:
             f"BCC cannot be imported ({error}): install python3-bpfcc (Debian, Ubuntu); a virtual "
             "environment sees it only when made with --system-site-packages"
         ) from error
+    memory.release()
     if not hasattr(bcc, "BPF"):
         where = getattr(bcc, "__file__", None) or "an unknown place"
         raise UdptraceError(
@@ -160,15 +161,6 @@ def _compile(bcc: Any, constants: dict[str, int]) -> Any:
         f"the probes cannot be compiled ({_first_error(printed.text) or failure}): "
         "please report it with the kernel's and BCC's versions"
     ) from failure
-
-
-def release_compiler_memory() -> None:
-    """Give the heap the compiler used back to the system (glibc)."""
-    try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except AttributeError:
-        return
-    trim(0)
 
 
 def _first_line(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tracer.errors import UdptraceError
 from tracer.events import Event, Loss
-from tracer.kernel import features, selftest
+from tracer.kernel import features, memory, selftest
 from tracer.kernel.misses import MissTable
 from tracer.kernel.probes import LOOKUPS, PROBES, Probe
 from tracer.kernel.program import (
@@ -15,7 +15,6 @@ from tracer.kernel.program import (
     Program,
     import_bcc,
     read_definitions,
-    release_compiler_memory,
 )
 from tracer.kernel.symbols import CallerNames
 from tracer.wire import Decoder
@@ -67,7 +66,7 @@ class Session:
         try:
             attached = self._attach([p for p in PROBES if lookups or p not in LOOKUPS])
             phases.done("load and attach")
-            release_compiler_memory()
+            memory.release()
             self._queued = self._prove(attached)
         except BaseException:
             self._program.close()
