@@ -222,11 +222,9 @@ def _exact(closed: Nearest | None) -> bool:
 
 
 def _took_before_connect(record: SocketRecord, datagram: Datagram) -> bool:
-    """Whether the socket took such datagrams until its last connect()."""
-    if not record.connects:
-        return False
-    before = record.connects[-1].before
-    return before.lport == datagram.dport and not failing_checks(before, datagram)
+    """Whether the socket took such datagrams until a connect()."""
+    befores = (call.before for call in record.connects)
+    return any(v.lport == datagram.dport and not failing_checks(v, datagram) for v in befores)
 
 
 def _would_have_refused(closed: Nearest) -> tuple[str, ...]:

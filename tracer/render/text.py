@@ -11,10 +11,11 @@ from tracer.advice import explain
 from tracer.causes import Cause
 from tracer.events import LOSSES, Clock, Event, Header, Loss
 from tracer.incident import Bind, Connect, Incident, NotTold, Process, Socket, Told
-from tracer.link import IncidentUpdate, Stats
+from tracer.link import IncidentUpdate
 from tracer.render.escape import KEEP, line, name, shorten
 from tracer.render.wrap import wrap
 from tracer.timefmt import NS, Anchor, clock_text, date_text, utc_text
+from tracer.totals import Stats
 
 # Longest sentence printed, in characters: recordings come from elsewhere.
 _SENTENCE = 600
