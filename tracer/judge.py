@@ -173,7 +173,7 @@ class Judge:
                 socket = describer.socket(view, miss.time)
                 where = netns_words(socket.netns.name, view.netns)
                 hints.append(
-                    f"{label(socket.processes)} {socket.local} in {where} would have taken it: "
+                    f"{label(socket.processes)} on {socket.local} in {where} would have taken it: "
                     f"that namespace has {datagram.dst} too"
                 )
         return hints[:_ELSEWHERE]

@@ -307,7 +307,8 @@ def test_no_socket_names_sockets_of_other_namespaces_with_that_address() -> None
         miss(100_000, DATAGRAM),
     )
     assert incident.hints == (
-        "dnsmasq[900] 0.0.0.0:53 in netns box would have taken it: that namespace has 10.0.0.1 too",
+        "dnsmasq[900] on 0.0.0.0:53 in netns box would have taken it: "
+        "that namespace has 10.0.0.1 too",
     )
 
 
