@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracer.addresses import endpoint, is_loopback
 from tracer.causes import Cause
 from tracer.describe import label, netns_words
 from tracer.incident import Incident, Socket
@@ -62,9 +63,17 @@ def _refusals(incident: Incident, socket: Socket) -> list[str]:
 
 def _tied(socket: Socket) -> str:
     """How a socket came to its local address."""
+    if _tied_by_connect(socket):
+        return "tied by connect()"
+    known = socket.state == "UNCONN" or socket.connect is not None or socket.address_bound
+    return "bound" if known else "bound, or tied by connect(),"
+
+
+def _tied_by_connect(socket: Socket) -> bool:
+    """Whether connect() took the address from the route, recorded or not: no bind() named it."""
     if socket.connect is not None:
-        return "tied by connect()" if socket.connect.source == "route" else "bound"
-    return "bound" if socket.state == "UNCONN" else "bound, or tied by connect(),"
+        return socket.connect.source == "route"
+    return socket.state == "ESTAB" and socket.address_bound is False
 
 
 def _other_peer(incident: Incident, fields: dict[Cause, Mismatch]) -> str:
@@ -98,7 +107,7 @@ def advise(incident: Incident) -> tuple[str, ...]:
     if socket is None:
         return (_nothing_there(incident),)
     if cause is Cause.CLOSED:
-        return (_reopen(incident, socket), *_remedies(incident, socket))
+        return (_reopen(socket), *_remedies(incident, socket))
     if cause is Cause.CONNECT_RACE:
         return (
             "connect() takes a socket out of the lookup for a moment on kernels without the fix "
@@ -128,14 +137,14 @@ def _remedies(incident: Incident, socket: Socket) -> tuple[str, ...]:
 
 
 def _use_the_address_asked(incident: Incident, socket: Socket, check: Mismatch) -> str:
-    connect = socket.connect
-    if connect is not None and connect.source == "route":
+    if _tied_by_connect(socket):
+        before = socket.connect.before.local if socket.connect else "it"
         return (
-            f"its connect() tied {connect.before.local} to {check.socket}: bind the address the "
+            f"its connect() tied {before} to {check.socket}: bind the address the "
             f"clients use, {check.datagram}{_netcat(socket, check.datagram)}, or do not connect(): "
-            "answer with sendmsg() and IP_PKTINFO"
+            f"answer with sendmsg() and {_pktinfo(incident)}"
         )
-    if check.socket.startswith("127.") or check.socket == "::1":
+    if is_loopback(check.socket):
         return (
             f"it takes local traffic only: bind {check.datagram} or the wildcard to be reached "
             "from elsewhere"
@@ -147,14 +156,16 @@ def _answer_as_asked(incident: Incident, socket: Socket, fields: dict[Cause, Mis
     address, port = fields.get(Cause.REMOTE_ADDRESS), fields.get(Cause.REMOTE_PORT)
     if address and not port:
         return _answer_from(incident, address)
-    if port and not address:
+    if socket.port_origin == "kernel-chosen":
+        # A client: it asked one peer, and hears another.
+        came, asked = endpoint(incident.datagram.src, incident.datagram.sport), socket.peer
         return (
-            f"the answer came from port {port.datagram}, not {port.socket}: have the peer answer "
-            "from the socket that was asked, or leave this one unconnected"
+            f"{asked} was asked and {came} answers: have the peer answer from the socket that was "
+            "asked, or leave this one unconnected; it may be a late answer to an earlier socket"
         )
     return (
-        f"connected, it serves {socket.peer} alone: leave it unconnected (recvfrom() and "
-        "sendto()) to serve other peers too, or give each peer a socket"
+        f"connected, it serves {socket.peer} alone, and a client that starts again comes from "
+        "another port: leave it unconnected (recvfrom(), sendto()) or give each peer a socket"
     )
 
 
@@ -162,13 +173,19 @@ def _answer_from(incident: Incident, check: Mismatch) -> str:
     """The reply of a host with several addresses left from another one than was asked."""
     origin = incident.origin
     why = ""
-    if origin is not None and origin.connect is not None and origin.connect.source == "route":
+    if origin is not None and _tied_by_connect(origin):
         why = f" (the sender's connect() let the route choose {check.datagram})"
     netcat = _netcat(origin, check.socket) if origin is not None else ""
     return (
         f"the answer came from {check.datagram}, but {check.socket} was asked{why}: bind the "
-        f"answering socket to {check.socket}{netcat}, or answer with sendmsg() and IP_PKTINFO"
+        f"answering socket to {check.socket}{netcat}, or answer with sendmsg() and "
+        f"{_pktinfo(incident)}"
     )
+
+
+def _pktinfo(incident: Incident) -> str:
+    """The ancillary data that names the source of an answer: ip(7), ipv6(7)."""
+    return "IP_PKTINFO" if incident.datagram.family == "ipv4" else "IPV6_PKTINFO"
 
 
 def _netcat(socket: Socket, address: str) -> str:
@@ -186,22 +203,27 @@ def _use_the_device(check: Mismatch) -> str:
     )
 
 
-def _reopen(incident: Incident, socket: Socket) -> str:
+def _reopen(socket: Socket) -> str:
     told = socket.closed.told if socket.closed else None
     if told:
         return (
             f"it ended on {told}: see the incident in which it was told, and let the program go "
             "on after that error, which is about one datagram"
         )
+    if socket.port_origin == "kernel-chosen":
+        return (
+            "the answer came too late: its asker waits too little, or the answerer takes too long"
+        )
     return f"start {label(socket.processes)} again, or see why it closed the socket"
 
 
 def _nothing_there(incident: Incident) -> str:
-    port = incident.datagram.dport
-    where = netns_words(incident.netns.name, incident.netns.inum)
+    port, netns = incident.datagram.dport, incident.netns
+    enter = f"ip netns exec {netns.name} " if netns.name and netns.name != "host" else ""
     return (
-        f"start the service in {where}, or send to where it is: ss -uanp 'sport = :{port}' there "
-        "shows who holds the port (UDP has no listening state, so ask with -a, not -l)"
+        f"start the service in {netns_words(netns.name, netns.inum)}, or send to where it is: "
+        f"{enter}ss -uanp 'sport = :{port}' shows who holds the port (UDP has no listening state, "
+        "so ask with -a, not -l)"
     )
 
 

@@ -164,6 +164,10 @@ def _errors_traced(header: Header | None) -> bool:
 
 def _caveats(episode: Episode, origin: SocketView | None, header: Header | None) -> list[str]:
     caveats = list(episode.caveats)
+    if not episode.streamed:
+        caveats.append("known from the kernel's counter of it only")
+    elif episode.unseen:
+        caveats.append(f"{episode.unseen} earlier ones were counted without their evidence")
     if origin is None and episode.origin.caveat:
         caveats.append(episode.origin.caveat)
     if not _errors_traced(header):

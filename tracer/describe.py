@@ -51,6 +51,7 @@ class Describer:
             processes=self.processes(view, record),
             connect=self._connect(connect) if connect else None,
             bind=self._bind(record, view) if record else None,
+            address_bound=view.addr_lock,
         )
 
     def processes(self, view: SocketView, record: SocketRecord | None) -> tuple[Process, ...]:
@@ -106,7 +107,7 @@ class Describer:
 def label(processes: Sequence[Process]) -> str:
     """The processes of a socket in a sentence: ``nc[3467]``; unknown ones are said to be."""
     if not processes:
-        return "a process not known"
+        return "an unknown process"
     first = processes[0]
     more = len({process.pid for process in processes}) - 1
     return f"{first.comm}[{first.pid}]" + (f" and {more} more" if more else "")

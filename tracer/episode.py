@@ -35,7 +35,10 @@ class Episode:
     count: int
     last: int
     """Time of the latest miss known."""
+    unseen: int = 0
+    """How many of the count came before ``miss``, under a verdict that nobody can know now."""
     caveats: list[str] = field(default_factory=list)
+    """What is doubtful beside the verdict."""
     told: dict[tuple[SocketKey, int], SockError] = field(default_factory=dict)
     more_told: int = 0
     losses: dict[str, int] = field(default_factory=dict)
@@ -48,6 +51,8 @@ class Episode:
     """As last told."""
     told_at: int = 0
     interval: int = _FIRST_UPDATE_NS
+    joined: Episode | None = None
+    """The episode of the incident that this one turned out to repeat."""
 
     def tell(self, socket: SocketKey, error: SockError) -> bool:
         """Note that a socket was told; returns whether that is new."""
@@ -63,14 +68,16 @@ class Episode:
         """Note that evidence was lost around the miss."""
         self.losses[what] = self.losses.get(what, 0) + count
 
-    def absorb(self, other: Episode) -> None:
-        """Take in a repeat with the same verdict."""
+    def absorb(self, other: Episode) -> bool:
+        """Take in a repeat; returns whether there is anything new to tell."""
+        before = (self.count, len(self.told), dict(self.losses))
         self.count += other.count
         self.last = max(self.last, other.last)
         for (socket, _), error in other.told.items():
             self.tell(socket, error)
         for what, count in other.losses.items():
             self.losses[what] = max(count, self.losses.get(what, 0))
+        return before != (self.count, len(self.told), self.losses)
 
     def published(self, incident: Incident, now: int) -> None:
         """Note what was told of it, and that the next update is due later than this one was."""

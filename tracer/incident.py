@@ -150,7 +150,8 @@ class Closed:
 class Socket:
     """A socket as it was at the miss, with what is known of how it came to be so.
 
-    ``bind`` is for the text; the JSON does not have it.
+    ``bind`` and ``address_bound`` (whether a bind() named the local address) are for the words;
+    the JSON does not have them.
     """
 
     netns: Netns
@@ -168,6 +169,7 @@ class Socket:
     processes: tuple[Process, ...]
     connect: Connect | None
     bind: Bind | None = None
+    address_bound: bool | None = None
 
     def to_json(self) -> Json:
         return {

@@ -173,7 +173,7 @@ class Judge:
                 socket = describer.socket(view, miss.time)
                 where = netns_words(socket.netns.name, view.netns)
                 hints.append(
-                    f"{label(socket.processes)} {socket.local} in {where} would have taken it: "
+                    f"{label(socket.processes)} on {socket.local} in {where} would have taken it: "
                     f"that namespace has {datagram.dst} too"
                 )
         return hints[:_ELSEWHERE]
@@ -222,11 +222,9 @@ def _exact(closed: Nearest | None) -> bool:
 
 
 def _took_before_connect(record: SocketRecord, datagram: Datagram) -> bool:
-    """Whether the socket took such datagrams until its last connect()."""
-    if not record.connects:
-        return False
-    before = record.connects[-1].before
-    return before.lport == datagram.dport and not failing_checks(before, datagram)
+    """Whether the socket took such datagrams until a connect()."""
+    befores = (call.before for call in record.connects)
+    return any(v.lport == datagram.dport and not failing_checks(v, datagram) for v in befores)
 
 
 def _would_have_refused(closed: Nearest) -> tuple[str, ...]:

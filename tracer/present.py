@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from tracer.events import End, Event
-from tracer.link import IncidentUpdate, Linker, Stats
+from tracer.link import IncidentUpdate, Linker
+from tracer.totals import Stats
 
 
 class Renderer(Protocol):

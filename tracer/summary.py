@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracer.link import Stats
+from tracer.totals import Stats
 
 
 def status_line(stats: Stats, age_ns: int) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from tracer.cli.options import wants_color
 from tracer.cli.streams import tell
 from tracer.events import Event
-from tracer.link import CLOSED_WINDOW_NS, IncidentUpdate, Linker, Stats
+from tracer.link import CLOSED_WINDOW_NS, IncidentUpdate, Linker
 from tracer.present import Presenter
 from tracer.render.text import TextRenderer
+from tracer.totals import Stats
 
 
 class Silent:

@@ -6,8 +6,9 @@ import json
 
 from tracer.events import Clock, End, Event, Header, Loss
 from tracer.incident import SCHEMA, Json
-from tracer.link import IncidentUpdate, Stats
+from tracer.link import IncidentUpdate
 from tracer.timefmt import Anchor, utc_text
+from tracer.totals import Stats
 
 
 class JsonRenderer:

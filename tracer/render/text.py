@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -11,10 +11,11 @@ from tracer.advice import explain
 from tracer.causes import Cause
 from tracer.events import LOSSES, Clock, Event, Header, Loss
 from tracer.incident import Bind, Connect, Incident, NotTold, Process, Socket, Told
-from tracer.link import IncidentUpdate, Stats
-from tracer.render.escape import KEEP, line, name, shorten
+from tracer.link import IncidentUpdate
+from tracer.render.escape import KEEP, line, name, shorten, width
 from tracer.render.wrap import wrap
 from tracer.timefmt import NS, Anchor, clock_text, date_text, utc_text
+from tracer.totals import Stats
 
 # Longest sentence printed, in characters: recordings come from elsewhere.
 _SENTENCE = 600
@@ -22,7 +23,7 @@ _SENTENCE = 600
 _INDENT = " " * 14
 
 # What the socket named is to the miss.
-_ROLE = {Cause.CLOSED: "closed", Cause.RACE: "missed", Cause.CONNECT_RACE: "missed"}
+_ROLE = {Cause.CLOSED: "held by", Cause.RACE: "missed", Cause.CONNECT_RACE: "missed"}
 
 
 class TextRenderer:
@@ -101,22 +102,27 @@ class TextRenderer:
 
     def _again(self, incident: Incident, previous: Incident) -> Iterator[str]:
         """A repeat: its count, and only what was not known when it was printed last."""
-        since = _clock(incident.time, incident.mono_ns)
-        yield from self._headline(incident, incident.last_time, f"since {since}")
+        since = f"since {_clock(incident.time, incident.mono_ns)}"
+        lines = list(self._headline(incident, incident.last_time, since))
+        yield from lines if len(lines) == 1 else self._headline(incident, incident.last_time)
+        if incident.socket and incident.socket.processes and not _holder_known(previous):
+            yield from self._block(_role(incident), self._socket(incident.socket))
+        if previous.origin is None and incident.origin is not None:
+            yield from self._origin(incident)
         for told in incident.told[len(previous.told) :]:
             yield from self._block("told", _told(told, incident))
         news = [caveat for caveat in incident.caveats if caveat not in previous.caveats]
         yield from self._doubt(incident, news)
 
-    def _headline(self, incident: Incident, when: int | None, tail: str) -> Iterator[str]:
+    def _headline(self, incident: Incident, when: int | None, tail: str = "") -> Iterator[str]:
         d = incident.datagram
-        flow = f"{endpoint(d.src, d.sport)} > {endpoint(d.dst, d.dport)}"
+        flow = line(f"{endpoint(d.src, d.sport)} > {endpoint(d.dst, d.dport)}")
         cause = incident.cause.value + ("" if incident.certain else "?")
-        times = f"{incident.count}{KEEP}times" if incident.count > 1 else ""
-        parts = [_kept(line(flow)), times, _kept(tail)]
+        times = f"{incident.count} times" if incident.count > 1 else ""
         start = f"{_clock(when, incident.mono_ns)} {cause:<14}"
-        text = "  ".join([_kept(start), *(part for part in parts if part)])
-        yield from self._painted(wrap(text, "", "    ", self._columns), cause, fg="red", bold=True)
+        parts = [self._together(part, 4) for part in (start, flow, times, tail) if part]
+        lines = wrap("  ".join(parts), "", "    ", self._columns)
+        yield from self._painted(lines, cause, fg="red", bold=True)
 
     # The parts of an incident
 
@@ -127,7 +133,7 @@ class TextRenderer:
         if socket is None:
             yield from self._block("why", why)
             return
-        yield from self._block(_ROLE.get(incident.cause, "refused by"), _socket(socket))
+        yield from self._block(_role(incident), self._socket(socket))
         yield from self._block("", why)
         made = _made(socket, incident)
         if made:
@@ -139,7 +145,7 @@ class TextRenderer:
             yield from self._block("sent by", "no socket known on this machine")
             return
         where = "" if origin.netns == incident.netns else "  " + _kept(_netns(origin))
-        yield from self._block("sent by", _socket(origin) + where)
+        yield from self._block("sent by", self._socket(origin) + where)
         # Its connect() tells where a source address nobody expected comes from.
         if incident.cause in (Cause.REMOTE_ADDRESS, Cause.REMOTE_PORT) and origin.connect:
             yield from self._block("", _connect(origin.connect, origin, incident))
@@ -148,13 +154,22 @@ class TextRenderer:
             when = _moment(origin.closed.time, incident)
             yield from self._block("", f"closed since, at {when} by {by}")
 
-    def _doubt(
-        self, incident: Incident, caveats: Iterator[str] | tuple[str, ...] | list[str]
-    ) -> Iterator[str]:
+    def _doubt(self, incident: Incident, caveats: Iterable[str]) -> Iterator[str]:
         for caveat in caveats:
             yield from self._block("note" if incident.certain else "doubt", _sentence(caveat))
 
+    def _socket(self, socket: Socket) -> str:
+        """Who holds it, its ends and its state."""
+        ends = socket.local if socket.peer is None else f"{socket.local} -> {socket.peer}"
+        whole = self._together(line(f"{ends} {socket.state}"), len(_INDENT))
+        device = f"  dev {name(socket.device)}" if socket.device else ""
+        return f"{_holders(socket, fd=True)}  {whole}{device}"
+
     # Layout
+
+    def _together(self, text: str, indent: int) -> str:
+        """Not to be broken, unless it is wider than a line."""
+        return _kept(text) if indent + width(text) <= self._columns else text
 
     def _block(self, label: str, text: str) -> Iterator[str]:
         first = f"  {label:<10}  "
@@ -171,6 +186,10 @@ class TextRenderer:
         return "".join(text + "\n" for text in lines)
 
 
+def _holder_known(incident: Incident) -> bool:
+    return incident.socket is not None and bool(incident.socket.processes)
+
+
 def _same_verdict(one: Incident, other: Incident) -> bool:
     return one.cause is other.cause and one.mismatch == other.mismatch
 
@@ -184,21 +203,18 @@ def _netns(socket: Socket) -> str:
     return f"netns {name(socket.netns.name) if socket.netns.name else socket.netns.inum}"
 
 
-def _socket(socket: Socket) -> str:
-    """Who holds it, its ends and its state."""
-    ends = socket.local if socket.peer is None else f"{socket.local} -> {socket.peer}"
-    device = f"  dev {name(socket.device)}" if socket.device else ""
-    fd = socket.processes[0].fd if socket.processes else None
-    holders = _holders(socket) if fd is None else f"{_holders(socket)} fd {fd}"
-    return f"{holders}  {_kept(line(f'{ends} {socket.state}'))}{device}"
+def _role(incident: Incident) -> str:
+    return _ROLE.get(incident.cause, "refused by")
 
 
-def _holders(socket: Socket) -> str:
-    """The process that holds it; how many more there are."""
+def _holders(socket: Socket, *, fd: bool = False) -> str:
+    """The process that holds it, and how many more there are."""
     if not socket.processes:
         return "process unknown"
+    first = socket.processes[0]
+    number = f"{KEEP}fd{KEEP}{first.fd}" if fd and first.fd is not None else ""
     others = len({process.pid for process in socket.processes}) - 1
-    return _process(socket.processes[0]) + (f" and {others} more" if others else "")
+    return _process(first) + number + (f" and {others} more" if others else "")
 
 
 def _process(process: Process) -> str:
