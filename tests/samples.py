@@ -14,6 +14,7 @@ from tracer.events import (
     Event,
     Header,
     Holder,
+    IcmpFate,
     Loss,
     Miss,
     MissCount,
@@ -147,6 +148,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     MISS,
     replace(MISS, time=3_100, proven=False, passes=None, caller=None, walk=None),
+    IcmpFate(time=3_150, miss=3_100, status="rate-limited"),
     SockError(time=3_200, socket=SOCKET, errno=111),
     MissCount(
         time=4_000,

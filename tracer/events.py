@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Family = Literal["ipv4", "ipv6"]
+Fate = Literal["sent", "rate-limited"]
 
 # Values of sk_state for UDP (include/net/tcp_states.h): no other state occurs.
 TCP_ESTABLISHED = 1
@@ -106,6 +107,8 @@ class Walk:
     lost: int
     truncated: bool
     candidates: tuple[SocketView, ...]
+    chain: int = 0
+    """The slot's own count of its sockets, of every port and netns that share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ class Header:
     """CLOCK_REALTIME at ``time``."""
     boottime_ns: int
     """CLOCK_BOOTTIME at ``time``."""
+    unproven: tuple[str, ...] = ()
+    """Probe names attached that no self-test can make fire."""
     closed_window_ns: int = 60_000_000_000
     """--closed-window of the live trace: a replay shows the same unless told otherwise."""
     count: int | None = None
@@ -219,6 +224,19 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True)
+class IcmpFate:
+    """What became of a miss's ICMP: handed to IP, or stopped by a rate limit.
+
+    ``miss`` is the Miss's time. No such event, with the probes proven, means neither.
+    """
+
+    kind: ClassVar[str] = "fate"
+    time: int
+    miss: int
+    status: Fate
+
+
+@dataclass(frozen=True, slots=True)
 class MissCount:
     """The kernel's counter of a miss that repeats, read between two streamed misses.
 
@@ -235,6 +253,10 @@ class MissCount:
     since: int
     last: int
     total: int
+    sent: int | None = None
+    """Of ``total``, ICMPs handed to IP; None when not told."""
+    limited: int | None = None
+    """Of ``total``, ICMPs a rate limit stopped; None when not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +330,7 @@ Event = (
     | Close
     | SockError
     | Miss
+    | IcmpFate
     | MissCount
     | SocketSeen
     | Owners
@@ -327,4 +350,5 @@ LOSSES = {
     "key": "misses that could not be aggregated (table of misses full)",
     "inflight": "calls whose entry could not be remembered",
     "netns": "misses whose network namespace could not be read",
+    "fate": "records of what became of an ICMP",
 }

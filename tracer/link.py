@@ -19,6 +19,7 @@ from tracer.events import (
     End,
     Event,
     Header,
+    IcmpFate,
     Loss,
     Miss,
     MissCount,
@@ -192,6 +193,8 @@ class Linker:
                 self._miss(event)
             case MissCount():
                 self._count(event)
+            case IcmpFate():
+                self._fate(event)
             case SockError():
                 self._table.told(event)
                 if event.errno:
@@ -254,6 +257,13 @@ class Linker:
         miss = miss_from_count(event, event.total - new)
         episode = self._episode(key, miss, new, event.last, streamed=False)
         episode.caveats.append("known from the kernel's counter only")
+
+    def _fate(self, event: IcmpFate) -> None:
+        """Microseconds after its miss, so it is among the latest still settling."""
+        for episode in reversed(self._settling):
+            if episode.miss.time == event.miss:
+                episode.fate = event.status
+                return
 
     def _loss(self, event: Loss) -> None:
         self._lost[event.what] = self._lost.get(event.what, 0) + event.count
