@@ -33,6 +33,10 @@ class Session(Protocol):
         """Names of the probes that are proven."""
 
     @property
+    def unproven(self) -> tuple[str, ...]:
+        """Names of those attached that no self-test can make fire."""
+
+    @property
     def missing(self) -> tuple[tuple[str, str], ...]:
         """Optional probes that are not: (name, reason)."""
 
@@ -148,6 +152,7 @@ class Trace:
             target_names=self._plan.targets.names,
             probes=self._session.probes,
             missing=self._session.missing,
+            unproven=self._session.unproven,
             realtime_ns=clock.realtime_ns,
             boottime_ns=clock.boottime_ns,
             closed_window_ns=self._plan.closed_window_ns,
