@@ -83,7 +83,7 @@ class Log:
             self._guarded(lambda writer: writer.write(event))
 
     def flush_due(self) -> None:
-        """Let the recording reach the disk if a second has passed."""
+        """Let the recording reach the disk if it has waited long enough."""
         self._guarded(Writer.flush_due)
 
     def close(self) -> None:

@@ -103,6 +103,8 @@ class Trace:
         self._lookups = Lookups(machine)
         self._log = Log(consumer, self._lookups, say, writer, plan.recording_only)
         self._status = status
+        self._begun = False
+        """The log has its header."""
         self._schedule = Schedule(machine.now(), plan.duration_ns)
 
     @property
@@ -126,7 +128,9 @@ class Trace:
 
     def _begin(self) -> None:
         """The header, what was there before, and what happened since the probes are there."""
-        self._log.put(self._header())
+        header = self._header()
+        self._begun = True
+        self._log.put(header)
         snapshot = self._machine.snapshot()
         for problem in snapshot.problems:
             self._say(problem)
@@ -197,6 +201,7 @@ class Trace:
     def _fail(self, why: str) -> None:
         """End as well as can be: whatever fails now has already been told, or caused this."""
         with suppress(Exception):
-            self._log.put(End(self._machine.now(), f"failed: {why}"))
+            if self._begun:
+                self._log.put(End(self._machine.now(), f"failed: {why}"))
         with suppress(Exception):
             self._log.close()

@@ -50,7 +50,7 @@ class FakeSession:
     """What `drain` finds."""
     polls: int = 0
     probes: tuple[str, ...] = ("connect", "icmp")
-    unproven: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ("limit",)
     missing: tuple[tuple[str, str], ...] = (("autobind", "no such symbol"),)
 
     def poll(self, timeout_ms: int) -> list[Event]:

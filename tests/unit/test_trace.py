@@ -164,6 +164,7 @@ def test_the_log_begins_with_what_was_there_before(bench: Bench) -> None:
     assert isinstance(header, Header)
     assert header.time == at(0)
     assert (header.probes, header.missing) == (bench.session.probes, bench.session.missing)
+    assert header.unproven == bench.session.unproven
     # In the order of their times, with what happened while the snapshot was taken.
     assert rest[:4] == [info, early, socket, owner]
     assert bench.said == ["one namespace could not be entered"]
@@ -283,6 +284,17 @@ def test_a_failure_ends_the_recording_with_its_reason(bench: Bench) -> None:
     with pytest.raises(RuntimeError):
         bench.run()
     assert bench.recorded()[-1] == End(bench.machine.time, "failed: the ring buffer is gone")
+
+
+def test_a_trace_that_fails_before_its_header_records_nothing(bench: Bench) -> None:
+    def clock() -> Clock:
+        raise RuntimeError("there is no clock")
+
+    bench.machine.clock = clock  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        bench.run()
+    assert bench.renderer.lines == []
+    assert not bench.path.exists()
 
 
 def test_what_events_mention_is_looked_up_and_part_of_the_log(bench: Bench) -> None:

@@ -37,7 +37,7 @@ def exit_code_of(command: click.Command, prog: str, args: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except Exception as error:
-        return _internal(error)
+        return _unforeseen(error)
     return 0
 
 
@@ -55,9 +55,11 @@ def _usage_line(error: click.ClickException) -> str:
     return message
 
 
-def _internal(error: Exception) -> int:
+def _unforeseen(error: Exception) -> int:
     if os.environ.get(DEBUG):
         raise error
     reason = " ".join(f"{type(error).__name__}: {error}".split())
-    say(f"internal error: {reason}; run with {DEBUG}=1 for the traceback")
+    # The system's refusals (a full disk under standard output) are no defect of ours.
+    what = str(error) if isinstance(error, OSError) else f"internal error: {reason}"
+    say(f"{what}; run with {DEBUG}=1 for the traceback")
     return FAILURE

@@ -169,6 +169,8 @@ class Reader:
 
 def _open(path: str) -> tuple[BinaryIO, BinaryIO]:
     """The file, and its uncompressed bytes. Raises RecordingError."""
+    if path == "-" and sys.stdin is None:
+        raise RecordingError(f"{path}: cannot be read: standard input is closed")
     try:
         raw = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115
         if cast("io.BufferedReader", raw).peek(2)[:2] == GZIP_MAGIC:

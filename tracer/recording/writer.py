@@ -20,8 +20,9 @@ from tracer.recording import codec
 from tracer.recording.errors import RecordingError, os_reason
 from tracer.recording.target import open_target, still_linked, unlink_if_same
 
-FLUSH_NS = 1_000_000_000
-"""What a kill -9 may cost, in nanoseconds of events."""
+FLUSH_NS = 700_000_000
+"""How long an event may wait; with the wait of a live trace for the next one (schedule.IDLE_MS) a
+kill -9 costs less than a second of events."""
 
 BUFFER_BYTES = 256 << 10
 
@@ -53,7 +54,7 @@ class Writer:
         return self._fd < 0
 
     def write(self, event: Event) -> None:
-        """Add an event; it reaches the file within a second if `flush_due` is called that often."""
+        """Add an event; call `flush_due` often to have it reach the file in time."""
         if self.closed:
             return
         line = codec.encode(event)
@@ -66,7 +67,7 @@ class Writer:
             self.flush()
 
     def flush_due(self) -> None:
-        """Flush if the oldest unwritten event has waited for a second."""
+        """Flush if the oldest unwritten event has waited for `FLUSH_NS`."""
         if self._pending and self._now() - self._oldest >= FLUSH_NS:
             self.flush()
 
