@@ -61,13 +61,22 @@ def test_unknown_kind_is_kept_raw() -> None:
     assert decoded.event == Unknown("nat", {"time": 1, "before": {"a": [1, 2.5]}})
 
 
-def test_unknown_fields_are_kept_raw_by_path() -> None:
+def test_unknown_fields_are_kept_raw() -> None:
     body = json.loads(codec.encode(MISS))
     body["colour"] = "red"
     body["walk"]["candidates"][1]["cgroup"] = [5]
     decoded = codec.decode(_line(**body))
     assert decoded.event == MISS
-    assert decoded.extra == {"miss.colour": "red", "miss.walk.candidates.cgroup": [5]}
+    assert decoded.extra == {"miss.colour": "red", "SocketView.cgroup": [5]}
+
+
+def test_a_field_with_a_default_may_be_missing() -> None:
+    body = json.loads(codec.encode(HEADER))
+    del body["count"]
+    body["colour"] = "red"
+    decoded = codec.decode(_line(**body))
+    assert decoded.event == HEADER
+    assert decoded.extra == {"header.colour": "red"}
 
 
 @pytest.mark.parametrize(

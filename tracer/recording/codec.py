@@ -39,6 +39,15 @@ class CodecError(ValueError):
     """A line that is not an event; str(error) says what is wrong with it."""
 
 
+class _Wrong(Exception):
+    """A value that does not fit its field: why, and the path to it, which grows on the way up."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.path: tuple[str, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unknown:
     """An event of a kind this version does not know, kept raw."""
@@ -49,7 +58,7 @@ class Unknown:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded line: the event, and the fields this version does not know by their path."""
+    """A decoded line: the event, and the fields this version does not know, as "Class.field"."""
 
     event: Event | Unknown
     extra: dict[str, object]
@@ -57,7 +66,7 @@ class Decoded:
 
 Extra = dict[str, object]
 Encoder = Callable[[Any], Any]
-Decoder = Callable[[Any, str, Extra], Any]
+Decoder = Callable[[Any, Extra], Any]
 
 
 def encode(event: Event) -> bytes:
@@ -77,7 +86,10 @@ def decode(line: bytes) -> Decoded:
     if cls is None:
         return Decoded(Unknown(kind, body), {})
     extra: Extra = {}
-    return Decoded(_decoder(cls)(body, kind, extra), extra)
+    try:
+        return Decoded(_decoder(cls)(body, extra), extra)
+    except _Wrong as wrong:
+        raise CodecError(f"{'.'.join([kind, *wrong.path])}: {wrong.why}") from None
 
 
 def parse(line: bytes) -> dict[str, Any]:
@@ -148,7 +160,7 @@ def _decoder(hint: Any) -> Decoder:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
         inner = _decoder(_of_optional(args))
-        return lambda v, at, extra: None if v is None else inner(v, at, extra)
+        return lambda value, extra: None if value is None else inner(value, extra)
     if origin is Literal:
         return _literal_decoder(args)
     if origin is tuple:
@@ -167,31 +179,49 @@ def _dataclass_decoder(cls: Any) -> Decoder:
         (name, _decode_identifier if name in IDENTIFIERS else _decoder(hint), required)
         for name, hint, required in _fields(cls)
     )
-    known = frozenset(name for name, _, _ in plan)
+    label = getattr(cls, "kind", cls.__name__)
 
-    def decode_object(value: Any, at: str, extra: Extra) -> Any:
-        if not isinstance(value, dict):
-            raise CodecError(f"{at}: an object is expected")
-        found = {}
-        for name, convert, required in plan:
-            if name in value:
-                found[name] = convert(value[name], f"{at}.{name}", extra)
-            elif required:
-                raise CodecError(f"{at}.{name}: missing")
-        if len(found) != len(value):
-            extra.update((f"{at}.{key}", value[key]) for key in value.keys() - known)
-        return cls(**found)
+    def decode_object(value: Any, extra: Extra) -> Any:
+        try:
+            made = cls(*[convert(value[name], extra) for name, convert, _ in plan])
+            if len(value) == len(plan):
+                return made
+        except (_Wrong, KeyError, TypeError):
+            # Once more, slowly: a field is left to its default, or the wrong one is to be named.
+            made = cls(**_decode_fields(value, plan, extra))
+        known = {name for name, _, _ in plan}
+        extra.update((f"{label}.{key}", value[key]) for key in value.keys() - known)
+        return made
 
     return decode_object
+
+
+def _decode_fields(
+    value: Any, plan: tuple[tuple[str, Decoder, bool], ...], extra: Extra
+) -> dict[str, Any]:
+    """The fields that are there, by name."""
+    if not isinstance(value, dict):
+        raise _Wrong("an object is expected")
+    found = {}
+    for name, convert, required in plan:
+        try:
+            if name in value:
+                found[name] = convert(value[name], extra)
+            elif required:
+                raise _Wrong("missing")
+        except _Wrong as wrong:
+            wrong.path = (name, *wrong.path)
+            raise
+    return found
 
 
 def _list_decoder(hint: Any) -> Decoder:
     inner = _decoder(hint)
 
-    def decode_list(value: Any, at: str, extra: Extra) -> tuple[Any, ...]:
+    def decode_list(value: Any, extra: Extra) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            raise CodecError(f"{at}: an array is expected")
-        return tuple([inner(item, at, extra) for item in value])
+            raise _Wrong("an array is expected")
+        return tuple([inner(item, extra) for item in value])
 
     return decode_list
 
@@ -199,47 +229,47 @@ def _list_decoder(hint: Any) -> Decoder:
 def _tuple_decoder(args: tuple[Any, ...]) -> Decoder:
     inners = tuple(_decoder(arg) for arg in args)
 
-    def decode_tuple(value: Any, at: str, extra: Extra) -> tuple[Any, ...]:
+    def decode_tuple(value: Any, extra: Extra) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) != len(inners):
-            raise CodecError(f"{at}: an array of {len(inners)} is expected")
-        return tuple([inner(item, at, extra) for inner, item in zip(inners, value, strict=True)])
+            raise _Wrong(f"an array of {len(inners)} is expected")
+        return tuple([inner(item, extra) for inner, item in zip(inners, value, strict=True)])
 
     return decode_tuple
 
 
 def _literal_decoder(choices: tuple[Any, ...]) -> Decoder:
-    def decode_literal(value: Any, at: str, extra: Extra) -> Any:
+    def decode_literal(value: Any, extra: Extra) -> Any:
         if not isinstance(value, str) or value not in choices:
-            raise CodecError(f"{at}: one of {', '.join(choices)} is expected")
+            raise _Wrong(f"one of {', '.join(choices)} is expected")
         return value
 
     return decode_literal
 
 
-def _decode_str(value: Any, at: str, extra: Extra) -> str:
+def _decode_str(value: Any, extra: Extra) -> str:
     if not isinstance(value, str):
-        raise CodecError(f"{at}: a string is expected")
+        raise _Wrong("a string is expected")
     # A lone surrogate ("\ud800") is legal JSON, and would fail only later, when it is printed.
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise CodecError(f"{at}: not a Unicode string")
+        raise _Wrong("not a Unicode string")
     return value
 
 
-def _decode_int(value: Any, at: str, extra: Extra) -> int:
+def _decode_int(value: Any, extra: Extra) -> int:
     if type(value) is not int:
-        raise CodecError(f"{at}: an integer is expected")
+        raise _Wrong("an integer is expected")
     if not INT_MIN <= value <= INT_MAX:
-        raise CodecError(f"{at}: not a 64-bit integer")
+        raise _Wrong("not a 64-bit integer")
     return value
 
 
-def _decode_identifier(value: Any, at: str, extra: Extra) -> int:
+def _decode_identifier(value: Any, extra: Extra) -> int:
     if not (isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20):
-        raise CodecError(f"{at}: a decimal number in a string is expected")
-    return _decode_int(int(value), at, extra)
+        raise _Wrong("a decimal number in a string is expected")
+    return _decode_int(int(value), extra)
 
 
-def _decode_bool(value: Any, at: str, extra: Extra) -> bool:
+def _decode_bool(value: Any, extra: Extra) -> bool:
     if not isinstance(value, bool):
-        raise CodecError(f"{at}: true or false is expected")
+        raise _Wrong("true or false is expected")
     return value
