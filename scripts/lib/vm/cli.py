@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from . import guest, kernels
-from .errors import Interrupted, VmError
+from .errors import SignalError, VmError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,12 +52,12 @@ def main(arguments: list[str]) -> int:
         for line in error.details.splitlines():
             print(f"    {line}", file=sys.stderr)
         return 1
-    except Interrupted as interrupted:
-        return 128 + interrupted.number
+    except SignalError as error:
+        return 128 + error.number
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(number)
+    raise SignalError(number)
 
 
 def _megabytes(text: str) -> int:

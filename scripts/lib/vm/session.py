@@ -15,7 +15,7 @@ import time
 from types import FrameType
 
 from . import machine
-from .errors import Interrupted, VmError
+from .errors import SignalError, VmError
 from .terminal import Terminal
 
 CHUNK = 65536
@@ -83,7 +83,7 @@ class Session:
             if not self.ready and now - self.started > BOOT_SECONDS:
                 raise self._failure(f"the guest did not boot within {BOOT_SECONDS:.0f} s")
             if now > self.end_at:
-                raise Interrupted(signal.SIGTERM)
+                raise SignalError(signal.SIGTERM)
 
     def _finished(self) -> bool:
         """Whether COMMAND has ended and all it wrote has arrived."""
@@ -146,7 +146,7 @@ class Session:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.signals += 1
         if not self.ready or self.signals >= SIGNALS_TO_END:
-            raise Interrupted(number)
+            raise SignalError(number)
         self._tell(f"signal {number}")
         if number == signal.SIGTERM:
             self.end_at = min(self.end_at, time.monotonic() + TERM_SECONDS)
