@@ -52,6 +52,9 @@ def main(arguments: list[str]) -> int:
         for line in error.details.splitlines():
             print(f"    {line}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"scripts/vm: {error}", file=sys.stderr)
+        return 1
     except SignalError as error:
         return 128 + error.number
 

@@ -79,7 +79,8 @@ class Session:
                 self._move(key.data)
             now = time.monotonic()
             if process.poll() is not None and not self.selector.select(timeout=0):
-                raise self._failure(f"the guest ended (QEMU's exit status {process.returncode})")
+                when = "before COMMAND ended" if self.ready else "before it could start COMMAND"
+                raise self._failure(f"the guest ended {when}")
             if not self.ready and now - self.started > BOOT_SECONDS:
                 raise self._failure(f"the guest did not boot within {BOOT_SECONDS:.0f} s")
             if now > self.end_at:
@@ -163,10 +164,11 @@ class Session:
 
     def _report_trouble(self) -> None:
         """An oops need not make COMMAND fail, but nobody would want to miss it."""
-        lines = [line for line in self._console() if TROUBLE.search(line)]
-        for line in lines[:5]:
+        for line in list(filter(TROUBLE.search, self._console()))[:5]:
             print(f"vm: the guest's kernel says: {line}", file=sys.stderr)
 
     def _failure(self, what: str) -> VmError:
-        when = "before COMMAND ended" if self.ready else "before COMMAND started"
-        return VmError(f"{what} {when}; its console's end:", "\n".join(self._console()[-20:]))
+        console = self._console()
+        trouble = list(filter(TROUBLE.search, console))
+        why = f": {trouble[-1]}" if trouble else ""
+        return VmError(f"{what}{why}; the end of its console:", "\n".join(console[-20:]))
