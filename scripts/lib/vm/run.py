@@ -25,7 +25,8 @@ def run_logged(command: list[str], progress: Progress, stdin: str = "") -> str |
         text=True,
         errors="replace",
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         with contextlib.suppress(BrokenPipeError):  # it ended early, and its output says why
             process.stdin.write(stdin)
