@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from vm import checkout
 
-
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
