@@ -561,21 +561,45 @@ static __always_inline u64 device_of(u64 skb) {
     return dev;
 }
 
-// Where the datagram came in: what the lookup compares with a socket's bound device (inet_iif and
-// inet_sdif in include/net/ip.h, their twins in include/linux/ipv6.h). Below a VRF the control block
-// keeps the enslaved interface; `slave` is the flag that says so, at `flags_at` in it.
-static __always_inline void read_arrival(u64 skb, u64 dev, u32 flags_at, u16 slave,
-                                         struct miss_key *key) {
+// Where the datagram came in, as the lookup compares it with a socket's bound device. Below a VRF
+// the control block keeps the enslaved interface; `iif` is the first member of either one.
+static __always_inline void read_arrival(u64 skb, struct miss_key *key) {
+    u64 route = 0;
     u16 flags = 0;
-    u64 skb_dev = 0;
-    READ(key->ifindex, skb + OFF_SKB_IIF);
-    READ(flags, skb + OFF_SKB_CB + flags_at);
-    if (flags & slave) // iif is the first member of either control block
+    READ(route, skb + OFF_SKB_DST);
+    route &= ~1ULL;
+    // inet_iif (include/net/route.h): what is sent to an own address of another device runs over
+    // loopback, but its route names that device.
+    if (route)
+        READ(key->ifindex, route + OFF_RTABLE_IIF);
+    if (!key->ifindex)
+        READ(key->ifindex, skb + OFF_SKB_IIF);
+    READ(flags, skb + OFF_SKB_CB + OFF_INET_PARM_FLAGS); // inet_sdif (include/net/ip.h)
+    if (flags & IPSKB_L3SLAVE)
         READ(key->sdif, skb + OFF_SKB_CB);
+}
+
+// inet6_iif, inet6_sdif (include/linux/ipv6.h)
+static __always_inline void read_arrival6(u64 skb, struct miss_key *key) {
+    u16 flags = 0;
+    READ(flags, skb + OFF_SKB_CB + OFF_INET6_PARM_FLAGS);
+    READ(key->ifindex, skb + OFF_SKB_CB);
+    if (flags & IP6SKB_L3SLAVE) {
+        key->sdif = key->ifindex;
+        READ(key->ifindex, skb + OFF_SKB_IIF);
+    }
+}
+
+// Only the device at hand tells its name: left empty when the route named another one.
+static __always_inline void read_ifname(u64 skb, u64 dev, struct miss_key *key) {
+    u64 skb_dev = 0;
+    u32 ifindex = 0;
     READ(skb_dev, skb + OFF_SKB_DEV);
     if (!skb_dev)
         skb_dev = dev;
-    bpf_probe_read_kernel(key->ifname, sizeof(key->ifname), (void *)(skb_dev + OFF_DEV_NAME));
+    READ(ifindex, skb_dev + OFF_DEV_IFINDEX);
+    if (ifindex == key->ifindex)
+        bpf_probe_read_kernel(key->ifname, sizeof(key->ifname), (void *)(skb_dev + OFF_DEV_NAME));
 }
 
 struct skb_layout {
@@ -868,7 +892,8 @@ int icmp_enter(struct pt_regs *ctx) {
     net = read_receiver(dev, &key);
     if (!net)
         return 0;
-    read_arrival(skb, dev, OFF_INET_PARM_FLAGS, IPSKB_L3SLAVE, &key);
+    read_arrival(skb, &key);
+    read_ifname(skb, dev, &key);
     if (LOOKUPS)
         passes = take_passes(net, &key);
     return report_miss(ctx, net, &key, now, length, passes);
@@ -893,7 +918,8 @@ int icmp6_enter(struct pt_regs *ctx) {
     net = read_receiver(dev, &key);
     if (!net)
         return 0;
-    read_arrival(skb, dev, OFF_INET6_PARM_FLAGS, IP6SKB_L3SLAVE, &key);
+    read_arrival6(skb, &key);
+    read_ifname(skb, dev, &key);
     if (LOOKUPS)
         passes = take_passes6(net, layout.head + layout.network + IPV6_SADDR);
     return report_miss(ctx, net, &key, now, length, passes);

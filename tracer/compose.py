@@ -33,7 +33,7 @@ def compose(
         mono_ns=miss.time,
         last_time=describer.time(episode.last),
         count=episode.count,
-        datagram=miss.datagram,
+        datagram=describer.datagram(miss),
         netns=describer.netns(miss.netns, miss.netns_cookie),
         icmp=_icmp(episode, header),
         lookup=_lookup(miss),

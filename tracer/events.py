@@ -24,7 +24,8 @@ class SocketView:
 
     ``sock`` is an opaque identity of the struct sock, good within one trace and reused after a
     close; empty where the source (udp_diag, /proc) does not tell it. ``inode`` and ``cookie`` are 0
-    where there is none. An unset peer is port 0 with the wildcard address.
+    where there is none. An unset peer is port 0 with the wildcard address; after connect(AF_UNSPEC)
+    an AF_INET6 socket keeps its old peer's address with port 0, which IPv6 lookups still compare.
     ``local4`` and ``peer4`` are what an IPv4 lookup compares on an AF_INET6 socket
     (skc_rcv_saddr, skc_daddr), None on AF_INET sockets and where the source does not tell them.
     """
@@ -79,7 +80,8 @@ class Datagram:
     """The headers of the UDP datagram an ICMP is about, as the receiver's kernel saw them.
 
     ``ifindex`` is the interface the lookup compared with (dif), ``sdif`` the enslaved one below a
-    VRF (0: none). ``length`` is the UDP header's, so the payload's plus 8.
+    VRF (0: none). ``ifname`` is empty where the route to an own address named another device than
+    loopback, which the datagram runs over. ``length`` is the UDP header's, so the payload's plus 8.
     """
 
     family: Family

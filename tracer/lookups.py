@@ -48,8 +48,9 @@ class Lookups:
         """Take notice of what an event mentions, and of what another look-up told."""
         if isinstance(event, Call):
             self._users.put(event.after.inode, event.task.pid)
-            self._namespaces.meet(event.after, event.task.pid)
+            self._namespaces.meet(event.after.netns, event.after.netns_cookie, event.task.pid)
         elif isinstance(event, Miss):
+            self._namespaces.meet(event.netns, event.netns_cookie)
             self._namespaces.due.add(event.netns)
             for candidate in event.walk.candidates if event.walk else ():
                 self._want(candidate)
@@ -84,7 +85,7 @@ class Lookups:
         self._namespaces.due.update(info.inum for info in self._namespaces.infos)
 
     def _want(self, socket: SocketView) -> None:
-        self._namespaces.meet(socket)
+        self._namespaces.meet(socket.netns, socket.netns_cookie)
         known = socket.inode in self._owned or socket.inode in self._waiting
         if socket.inode and not known:
             self._wanted.put(socket.inode, socket.inode)
@@ -102,14 +103,20 @@ class _Namespaces:
         """How often one was looked for in vain."""
         self._users: Lru[int, int] = Lru(limit)
         """Namespace -> a process seen in it."""
+        self._cookies: Lru[int, int] = Lru(limit)
+        """The latest cookie met under a number."""
 
-    def meet(self, socket: SocketView, pid: int | None = None) -> None:
-        """A socket was seen there: one that is new, or a new one of an old number, is due."""
-        inum, cookie = socket.netns, socket.netns_cookie
+    def meet(self, inum: int, cookie: int, pid: int | None = None) -> None:
+        """An event was of it: a namespace that is new, or a new one of an old number, is due."""
         if pid is not None:
             self._users.put(inum, pid)
         known = self.infos.get(inum)
         same = known is not None and (known.cookie == cookie or 0 in (known.cookie, cookie))
+        if known is not None and not same and self._cookies.get(inum) != cookie:
+            # Another namespace has the number now: what was found, or not, was of the earlier one.
+            self._not_before.pop(inum)
+            self._failed.pop(inum)
+        self._cookies.put(inum, cookie)
         if not same and (self._failed.get(inum) or 0) < _TRIES:
             self.due.add(inum)
 

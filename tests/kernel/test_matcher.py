@@ -29,6 +29,7 @@ PORT = 7777
 # Ends the sockets and senders draw from: few, so that matches and near misses are common.
 ADDRESSES4 = ("127.0.0.1", "127.0.0.2", "10.9.0.1")
 ADDRESSES6 = ("::1", "fd00::1", "fd00::2")
+ON_DUMMY = ("10.9.0.1", "fd00::2")
 SENDER_PORTS = (6001, 6002)
 DEVICES = (b"lo", b"dummy0")
 
@@ -55,8 +56,8 @@ def _addresses(namespace: Namespace) -> None:
     ip("-n", namespace.name, "link", "add", "dummy0", "type", "dummy")
     ip("-n", namespace.name, "link", "set", "dummy0", "up")
     ip("-n", namespace.name, "address", "add", "10.9.0.1/24", "dev", "dummy0")
-    for address in ADDRESSES6[1:]:
-        ip("-n", namespace.name, "address", "add", f"{address}/64", "dev", "lo", "nodad")
+    ip("-n", namespace.name, "address", "add", "fd00::1/128", "dev", "lo", "nodad")
+    ip("-n", namespace.name, "address", "add", "fd00::2/64", "dev", "dummy0", "nodad")
 
 
 def _play(namespace: Namespace, rng: random.Random) -> int:
@@ -143,7 +144,7 @@ def _one(played: Round, senders: dict[tuple[str, int], socket.socket], rng: rand
     addresses = ADDRESSES6 if ":" in source else ADDRESSES4
     destination = rng.choice(addresses)
     family: Family = "ipv6" if ":" in source else "ipv4"
-    datagram = Datagram(family, source, sport, destination, PORT, 1, 0, "lo", 8)
+    datagram = Datagram(family, source, sport, destination, PORT, _ifindex(destination), 0, "", 8)
     takers = {
         view.inode
         for view in played.views
@@ -157,6 +158,11 @@ def _one(played: Round, senders: dict[tuple[str, int], socket.socket], rng: rand
     assert len(delivered) + refused == 1, context
     assert bool(takers) == bool(delivered), context
     assert delivered <= takers, context
+
+
+def _ifindex(destination: str) -> int:
+    """The interface of the route to an own address, which it is on; the bytes run over lo."""
+    return 2 if destination in ON_DUMMY else 1
 
 
 def _received(sock: socket.socket) -> bool:

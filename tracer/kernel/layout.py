@@ -38,6 +38,7 @@ MEMBERS = {
     "DEV_NAME": ("net_device", "name"),
     "DEV_NET": ("net_device", "nd_net"),
     "DST_DEV": ("dst_entry", "dev"),
+    "RTABLE_IIF": ("rtable", "rt_iif"),
     "SKB_HEAD": ("sk_buff", "head"),
     "SKB_DATA": ("sk_buff", "data"),
     "SKB_DEV": ("sk_buff", "dev"),

@@ -28,7 +28,6 @@ def socket_view(
     v6only: bool | None = None,
 ) -> SocketView:
     """The view of a socket found in a dump. Raises ValueError on an address of a wrong length."""
-    peer = _settled_peer(state, peer)
     ipv6 = family == socket.AF_INET6
     return SocketView(
         sock="",
@@ -43,21 +42,21 @@ def socket_view(
         peer=socket.inet_ntop(family, peer[0]),
         pport=peer[1],
         local4=_ipv4_part(local[0]) if ipv6 else None,
-        peer4=_ipv4_part(peer[0]) if ipv6 else None,
+        peer4=_peer4(state, peer) if ipv6 else None,
         device=device,
         v6only=v6only,
         uid=uid,
     )
 
 
-def _settled_peer(state: int, peer: RawEndpoint) -> RawEndpoint:
-    """The peer; unset for a socket that is not connected.
+def _peer4(state: int, peer: RawEndpoint) -> str | None:
+    """inet_daddr of an AF_INET6 socket, which connect(AF_UNSPEC) clears.
 
-    After connect(AF_UNSPEC) an AF_INET6 socket keeps its old peer's address (skc_v6_daddr), which
-    no lookup compares then: its state and port tell that there is none.
+    skc_v6_daddr it leaves behind, and IPv6's compute_score goes on comparing it: the view keeps
+    it as the peer's address, with port 0 (__udp_disconnect, net/ipv4/udp.c).
     """
     address, port = peer
-    return (bytes(len(address)), 0) if state == TCP_CLOSE and port == 0 else peer
+    return _ANY4 if state == TCP_CLOSE and port == 0 else _ipv4_part(address)
 
 
 def _ipv4_part(address: bytes) -> str | None:

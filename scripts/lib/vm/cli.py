@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 from . import guest, kernels
-from .errors import Interrupted, VmError
+from .errors import SignalError, VmError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,34 +28,51 @@ def parser() -> argparse.ArgumentParser:
     add("--share", metavar="DIR", type=Path, help="a directory to have at /share in the guest")
     add("--headers", action="store_true", help="attach the kernel's headers, for other tracers")
     add("-v", "--verbose", action="store_true", help="say what boots and how long it took")
-    add("command", nargs="*", metavar="COMMAND", help=argparse.SUPPRESS)
     return parser
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options, and in `command` what stands behind the first `--`; ends with usage and 2."""
+    options = parser()
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    chosen = options.parse_args(arguments[:end])
+    chosen.command = arguments[end + 1 :]
+    if not chosen.list and not chosen.command:
+        options.error("COMMAND is missing: write it behind --")
+    return chosen
 
 
 def main(arguments: list[str]) -> int:
     """Run scripts/vm; returns its exit status."""
-    options = parser()
-    chosen = options.parse_args(arguments)
-    if not chosen.list and not chosen.command:
-        options.error("COMMAND is missing")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    chosen = parse(arguments)
     try:
         if chosen.list:
             print(kernels.listing())
             return 0
-        return guest.run(guest.Options(**{k: v for k, v in vars(chosen).items() if k != "list"}))
+        return guest.run(_options(chosen))
     except VmError as error:
         print(f"scripts/vm: {error}", file=sys.stderr)
         for line in error.details.splitlines():
             print(f"    {line}", file=sys.stderr)
         return 1
-    except Interrupted as interrupted:
-        return 128 + interrupted.number
+    except OSError as error:
+        print(f"scripts/vm: {error}", file=sys.stderr)
+        return 1
+    except SignalError as error:
+        return 128 + error.number
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(number)
+def _options(chosen: argparse.Namespace) -> guest.Options:
+    return guest.Options(
+        command=chosen.command,
+        kernel=chosen.kernel,
+        suite=chosen.suite,
+        icount=chosen.icount,
+        memory=chosen.memory,
+        share=chosen.share,
+        headers=chosen.headers,
+        verbose=chosen.verbose,
+    )
 
 
 def _megabytes(text: str) -> int:

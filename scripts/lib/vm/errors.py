@@ -9,7 +9,7 @@ class VmError(Exception):
         self.details = details
 
 
-class Interrupted(Exception):
+class SignalError(Exception):
     """A signal that ends scripts/vm."""
 
     def __init__(self, number: int) -> None:

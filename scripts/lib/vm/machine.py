@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import VmError
-from .run import end_with_parent
+from .run import TIED
 
 QEMU = "qemu-system-x86_64"
 BARE = ("-M", "q35", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot")
@@ -75,12 +75,11 @@ def start(machine: Machine) -> tuple[subprocess.Popen[bytes], dict[str, socket.s
     descriptors = [*inherited.values(), machine.initramfs, machine.console, *machine.descriptors]
     try:
         process = subprocess.Popen(
-            machine.command(inherited),
+            [*TIED, *machine.command(inherited)],
             stdin=subprocess.DEVNULL,
             stdout=machine.console,
             stderr=machine.console,
             pass_fds=descriptors,
-            preexec_fn=end_with_parent,
             start_new_session=True,  # a Ctrl-C is for COMMAND, not for QEMU
         )
     except OSError as error:

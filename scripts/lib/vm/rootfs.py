@@ -68,6 +68,7 @@ def _bootstrap(
     # In namespaces of its own: what it mounts in the tree is never seen from outside, and an
     # interrupted build leaves no process behind.
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    command += ["env", f"TMPDIR={tree.parent}"]
     command += ["mmdebstrap", "--mode=root", "--format=directory", "--variant=essential"]
     command += ["--verbose"]
     command += ["--include=" + ",".join(recipe.packages)]

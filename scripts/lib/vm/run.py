@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import ctypes
-import signal
 import subprocess
 
 from .errors import VmError
 from .progress import Progress
 
 KEPT_LINES = 15
-PR_SET_PDEATHSIG = 1
+# Has the kernel end a child when scripts/vm ends, however that happens.
+TIED = ("setpriv", "--pdeathsig", "KILL")
 
 
 def run_logged(command: list[str], progress: Progress, stdin: str = "") -> str | None:
     """Run the command; None when it succeeded, else the last lines of what it printed."""
     last: collections.deque[str] = collections.deque(maxlen=KEPT_LINES)
     process = subprocess.Popen(
-        command,
+        [*TIED, *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        preexec_fn=end_with_parent,
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         with contextlib.suppress(BrokenPipeError):  # it ended early, and its output says why
             process.stdin.write(stdin)
@@ -50,8 +49,3 @@ def run(command: list[str], what: str) -> str:
     if result.returncode != 0:
         raise VmError(f"cannot {what}", (result.stderr or result.stdout).strip())
     return result.stdout
-
-
-def end_with_parent() -> None:
-    """Runs in a child: have the kernel end it when scripts/vm ends, however that happens."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -15,7 +15,7 @@ import time
 from types import FrameType
 
 from . import machine
-from .errors import Interrupted, VmError
+from .errors import SignalError, VmError
 from .terminal import Terminal
 
 CHUNK = 65536
@@ -79,11 +79,12 @@ class Session:
                 self._move(key.data)
             now = time.monotonic()
             if process.poll() is not None and not self.selector.select(timeout=0):
-                raise self._failure(f"the guest ended (QEMU's exit status {process.returncode})")
+                when = "before COMMAND ended" if self.ready else "before it could start COMMAND"
+                raise self._failure(f"the guest ended {when}")
             if not self.ready and now - self.started > BOOT_SECONDS:
                 raise self._failure(f"the guest did not boot within {BOOT_SECONDS:.0f} s")
             if now > self.end_at:
-                raise Interrupted(signal.SIGTERM)
+                raise SignalError(signal.SIGTERM)
 
     def _finished(self) -> bool:
         """Whether COMMAND has ended and all it wrote has arrived."""
@@ -146,7 +147,7 @@ class Session:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.signals += 1
         if not self.ready or self.signals >= SIGNALS_TO_END:
-            raise Interrupted(number)
+            raise SignalError(number)
         self._tell(f"signal {number}")
         if number == signal.SIGTERM:
             self.end_at = min(self.end_at, time.monotonic() + TERM_SECONDS)
@@ -163,10 +164,11 @@ class Session:
 
     def _report_trouble(self) -> None:
         """An oops need not make COMMAND fail, but nobody would want to miss it."""
-        lines = [line for line in self._console() if TROUBLE.search(line)]
-        for line in lines[:5]:
+        for line in list(filter(TROUBLE.search, self._console()))[:5]:
             print(f"vm: the guest's kernel says: {line}", file=sys.stderr)
 
     def _failure(self, what: str) -> VmError:
-        when = "before COMMAND ended" if self.ready else "before COMMAND started"
-        return VmError(f"{what} {when}; its console's end:", "\n".join(self._console()[-20:]))
+        console = self._console()
+        trouble = list(filter(TROUBLE.search, console))
+        why = f": {trouble[-1]}" if trouble else ""
+        return VmError(f"{what}{why}; the end of its console:", "\n".join(console[-20:]))

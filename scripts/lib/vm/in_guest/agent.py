@@ -203,7 +203,7 @@ class Agent:
                 waiting[file].move()
 
     def drain(self) -> None:
-        """Move what COMMAND wrote before its end; later words of its children are not waited for."""
+        """Move what COMMAND wrote before its end; what its children write later is lost."""
         for stream in self.command.streams:
             left = 2 * 1024 * 1024  # more than a pipe holds: an end, should a child go on writing
             while stream.open and left > 0:
