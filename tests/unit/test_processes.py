@@ -7,11 +7,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tracer.events import Holder
 from tracer.system import processes
 from tracer.system.processes import OwnerFinder, comm_of, holders_in, start_of
 
@@ -97,6 +98,21 @@ def test_slow_scans_are_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert finder.find([1]) == {}
     now[0] += 1
     assert finder.find([1]) == {1: ()}
+
+
+def test_a_storm_of_hints_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[int] = []
+
+    def holders_in(pids: Iterable[int], inodes: object) -> dict[int, tuple[Holder, ...]]:
+        looked_at.extend(pids)
+        return {}
+
+    monkeypatch.setattr(processes, "holders_in", holders_in)
+    finder = OwnerFinder(lambda: 0)
+    finder.find([1])
+    looked_at.clear()
+    finder.find([1], range(0x7FFF0000, 0x7FFF8000))
+    assert 0 < len(looked_at) < 200
 
 
 def test_a_process_that_is_gone() -> None:

@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from tracer.cli.options import closed_window_option, output_options, target_options, trace_options
+from tracer.cli.options import (
+    closed_window_option,
+    habit_option,
+    output_options,
+    target_options,
+    trace_options,
+)
 from tracer.cli.tracing import TraceOptions, run_trace
 from tracer.errors import UsageError
 
@@ -14,6 +20,7 @@ from tracer.errors import UsageError
 @click.command("live")
 @target_options
 @output_options
+@habit_option
 @click.option("-w", "--write", metavar="FILE", help="Also keep the evidence, for `replay`.")
 @trace_options
 @closed_window_option

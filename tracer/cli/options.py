@@ -58,13 +58,14 @@ output_options = _all_of(
         show_default=True,
         help="Colour; auto: on a terminal, unless NO_COLOR is set.",
     ),
-    click.option(
-        "-n",
-        "numeric",
-        is_flag=True,
-        expose_value=False,
-        help="Accepted out of habit: no address or port is ever resolved.",
-    ),
+)
+
+habit_option = click.option(
+    "-n",
+    "numeric",
+    is_flag=True,
+    expose_value=False,
+    help="Accepted out of habit: no address or port is ever resolved.",
 )
 
 target_options = _all_of(

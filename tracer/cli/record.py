@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tracer.cli.options import closed_window_option, target_options, trace_options
+from tracer.cli.options import closed_window_option, habit_option, target_options, trace_options
 from tracer.cli.tracing import TraceOptions, run_trace
 
 
@@ -19,6 +19,7 @@ from tracer.cli.tracing import TraceOptions, run_trace
     help="The recording; FILE.gz is compressed, - is standard output.",
 )
 @target_options
+@habit_option
 @trace_options
 @closed_window_option
 def command(**options: Any) -> None:

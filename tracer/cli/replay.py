@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tracer.cli.options import closed_window_option, output_options
+from tracer.cli.options import closed_window_option, habit_option, output_options
 from tracer.cli.streams import say, show
 from tracer.cli.view import make_presenter, tell_summary
 from tracer.errors import UsageError
@@ -37,6 +37,7 @@ class ReplayOptions:
     help="Show what concerns this network namespace instead of what the trace showed.",
 )
 @output_options
+@habit_option
 @closed_window_option
 def command(**options: Any) -> None:
     """Show the incidents of the recording FILE (- for standard input).

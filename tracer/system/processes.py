@@ -15,8 +15,11 @@ SCAN_NS = 1_000_000_000
 SCAN_SHARE = 10
 """And takes at most one part in this many of the time: scans of a large machine are slow."""
 
+_HINTS = 64
+"""Hints followed at a time, at most; beyond that a whole scan is cheaper."""
+
 _FAMILY = 64
-"""Relatives of a hinted process looked at, at most."""
+"""Relatives of hinted processes looked at, at most."""
 
 Holders = dict[int, tuple[Holder, ...]]
 
@@ -103,7 +106,7 @@ def _stat_fields(pid: int) -> list[bytes]:
 
 def _with_relatives(pids: Iterable[int]) -> list[int]:
     """The processes, then their parents, then their descendants, each once, bounded."""
-    given = list(dict.fromkeys(pids))
+    given = list(dict.fromkeys(pids))[:_HINTS]
     parents = [int(f[1]) for f in map(_stat_fields, given) if len(f) > 1 and f[1].isdigit()]
     family = list(dict.fromkeys([*given, *parents]))
     queue = list(given)
