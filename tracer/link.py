@@ -257,7 +257,7 @@ class Linker:
     def _changed(self, episode: Episode) -> None:
         """Have a change of a judged episode told in its time."""
         if episode.verdict is not None and episode.due is None:
-            self._schedule.set(episode, episode.next_update(self._now))
+            self._schedule.set(episode, episode.next_update(self._now + self._settle_ns))
 
     def _settle(self, episode: Episode, state: KeyState | None = None) -> None:
         """Judge an episode: it joins the incident with the same verdict, or becomes one."""
