@@ -178,7 +178,7 @@ class Linker:
             self._begin(miss, new, miss.time)
         elif new == 0 and not latest.streamed and latest.verdict is None:
             self._back(latest, miss)
-        else:
+        elif new or not latest.streamed or miss.time > latest.miss.time:
             # The repeats before this one happened under what was true then.
             self._credit(latest, max(0, new - 1), miss.time)
             self._begin(miss, min(new, 1), miss.time)
