@@ -207,8 +207,8 @@ def _reopen(socket: Socket) -> str:
     told = socket.closed.told if socket.closed else None
     if told:
         return (
-            f"it ended on {told}: see the incident in which it was told, and let the program go "
-            "on after that error, which is about one datagram"
+            f"it was closed after it was told {told}: mend what caused that, an incident of its "
+            "own, and let the program go on after an error that is about one datagram"
         )
     if socket.port_origin == "kernel-chosen":
         return (

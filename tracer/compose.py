@@ -77,7 +77,8 @@ def _described(
 def _id(episode: Episode, header: Header | None) -> str:
     """From the boot and the first event: 16 hexadecimal digits."""
     boot = header.boot_id if header else ""
-    text = "\0".join([boot, str(episode.miss.time), *map(str, episode.key)])
+    miss = episode.miss
+    text = "\0".join([boot, *map(str, (miss.time, miss.since, miss.total, *episode.key))])
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

@@ -87,9 +87,9 @@ class Episode:
         self.told_at = now
         self.due = None
 
-    def next_update(self, now: int) -> int:
-        """When a change may be told."""
-        return now if self.incident is None else self.told_at + self.interval
+    def next_update(self, settled: int) -> int:
+        """When a change that has settled by a time may be told."""
+        return settled if self.incident is None else max(settled, self.told_at + self.interval)
 
 
 def same_verdict(one: Verdict, other: Verdict) -> bool:

@@ -181,7 +181,7 @@ class Linker:
             self._begin(miss, new, miss.time)
         elif new == 0 and not latest.streamed and latest.verdict is None:
             self._back(latest, miss)
-        else:
+        elif new or not latest.streamed or miss.time > latest.miss.time:
             # The repeats before this one happened under what was true then.
             self._credit(latest, max(0, new - 1), miss.time)
             self._begin(miss, min(new, 1), miss.time)
@@ -267,7 +267,7 @@ class Linker:
     def _changed(self, episode: Episode) -> None:
         """Have a change of a judged episode told in its time."""
         if episode.verdict is not None and episode.due is None:
-            self._deadlines.set(episode, episode.next_update(self._now))
+            self._deadlines.set(episode, episode.next_update(self._now + self._settle_ns))
 
     def _settle(self, episode: Episode, state: KeyState | None = None) -> None:
         """Judge an episode: it joins the incident with the same verdict, or becomes one."""

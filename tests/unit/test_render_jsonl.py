@@ -149,7 +149,7 @@ def test_the_same_events_give_the_same_bytes() -> None:
 
 
 def test_hostile_names_are_one_line_of_ascii() -> None:
-    comm = "a\n\x1b\u2028\udcff\u202e"
+    comm = "a\n\x1b\u2028\ud800x\udcff\u202e"
     wrong = sock("127.0.0.1:53", inode=3)
     printed = stream(header(), bind(1, wrong, by=task(1, comm)), miss(2, DATAGRAM, wrong), end(900))
     assert printed.isascii()
