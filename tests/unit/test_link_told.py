@@ -1,0 +1,120 @@
+"""Who was told of a miss, and who was not."""
+
+from __future__ import annotations
+
+from tests.unit.build import BOX, count, end, error, gram, header, miss, namespace, seen, sock
+from tests.unit.linking import incidents, only, updates
+from tracer.events import Event
+from tracer.incident import Incident
+
+DATAGRAM = gram("10.0.0.9:4000", "10.0.0.1:53")
+SENDER = sock("10.0.0.9:4000", "10.0.0.1:53", inode=11, netns=BOX)
+MISS = miss(1000, DATAGRAM)
+
+
+def told(incident: Incident) -> list[tuple[int, str]]:
+    return [(t.socket.inode, t.error) for t in incident.told]
+
+
+def test_an_error_within_the_settle_time_is_told() -> None:
+    incident = only(seen(1, SENDER), MISS, error(1000.1, SENDER))
+    assert told(incident) == [(11, "ECONNREFUSED")]
+    assert incident.not_told == ()
+    assert incident.icmp.status == "sent"
+
+
+def test_errors_before_the_miss_or_long_after_are_not_its() -> None:
+    for ms in (999.9, 1201):
+        incident = only(seen(1, SENDER), MISS, error(ms, SENDER))
+        assert told(incident) == []
+        assert incident.icmp.status == "attempted"
+
+
+def test_the_zero_that_comes_first_with_ip_recverr_is_no_error() -> None:
+    incident = only(seen(1, SENDER), MISS, error(1000.1, SENDER, 0), error(1000.1, SENDER))
+    assert told(incident) == [(11, "ECONNREFUSED")]
+
+
+def test_another_flows_error_is_not_its() -> None:
+    other = sock("10.0.0.9:4001", "10.0.0.1:53", inode=12, netns=BOX)
+    assert told(only(MISS, error(1000.1, other))) == []
+
+
+def test_an_unconnected_sender_is_not_told() -> None:
+    loose = sock("10.0.0.9:4000", inode=12, netns=BOX)
+    incident = only(seen(1, loose), MISS)
+    assert [(n.socket.inode, n.why) for n in incident.not_told] == [(12, "unconnected")]
+
+
+def test_an_unconnected_sender_that_asked_for_errors_is_told() -> None:
+    loose = sock("0.0.0.0:4000", inode=12, netns=BOX)
+    here = namespace(1, BOX, "box", "10.0.0.9")
+    incident = only(here, seen(1, loose), MISS, error(1000.1, loose))
+    assert told(incident) == [(12, "ECONNREFUSED")]
+    assert incident.not_told == ()
+    assert told(only(seen(1, loose), MISS, error(1000.1, loose))) == []
+
+
+def test_a_connected_sender_of_which_no_error_was_seen() -> None:
+    incident = only(seen(1, SENDER), MISS)
+    assert [n.why for n in incident.not_told] == ["no error was seen queued on it"]
+
+
+def test_without_that_probe_nothing_is_claimed() -> None:
+    trace: list[Event] = [header(probes=("__icmp_send",)), seen(1, SENDER), MISS, end(5000)]
+    (update,) = updates(trace)
+    assert update.incident.not_told == ()
+    assert update.incident.caveats == ("who was told is not known: that probe is not attached",)
+
+
+def test_one_entry_for_each_socket_and_errno_with_its_first_time() -> None:
+    incident = only(
+        seen(1, SENDER),
+        MISS,
+        error(1000.1, SENDER),
+        count(1100, DATAGRAM, 2, since=1000),
+        error(1100.1, SENDER),
+        error(1100.2, SENDER, 113),
+    )
+    assert told(incident) == [(11, "ECONNREFUSED"), (11, "EHOSTUNREACH")]
+    first = incident.told[0].time
+    assert first is not None
+    assert incident.time is not None
+    assert first - incident.time == 100_000
+
+
+def test_told_on_a_later_repeat_is_recorded_by_an_update() -> None:
+    trace: list[Event] = [
+        header(),
+        seen(1, SENDER),
+        MISS,
+        count(3000, DATAGRAM, 2, since=1000, last=2999),
+        error(2999.1, SENDER),
+        end(9000),
+    ]
+    first, second = updates(trace)
+    assert told(first.incident) == []
+    assert told(second.incident) == [(11, "ECONNREFUSED")]
+    assert second.incident.not_told == ()
+
+
+def test_an_error_waits_for_the_count_of_its_miss() -> None:
+    incident = only(
+        seen(1, SENDER), MISS, error(5000, SENDER), count(5500, DATAGRAM, 2, since=1000, last=4999)
+    )
+    assert told(incident) == [(11, "ECONNREFUSED")]
+
+
+def test_an_error_read_before_its_miss_finds_it() -> None:
+    assert told(only(seen(1, SENDER), error(1000.1, SENDER), MISS)) == [(11, "ECONNREFUSED")]
+
+
+def test_an_error_without_a_miss_makes_no_incident_yet() -> None:
+    assert incidents(seen(1, SENDER), error(1000, SENDER)) == []
+
+
+def test_an_error_goes_to_the_latest_of_two_receivers() -> None:
+    early, late = miss(1000, DATAGRAM), miss(1050, DATAGRAM, netns=BOX)
+    first, second = incidents(early, late, error(1050.1, SENDER))
+    assert told(first) == []
+    assert told(second) == [(11, "ECONNREFUSED")]

@@ -1,0 +1,263 @@
+"""The text renderer: what is printed when, how wide, and in which words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.build import (
+    BOX,
+    HOST,
+    autobind,
+    bind,
+    close,
+    connect,
+    count,
+    end,
+    error,
+    gram,
+    header,
+    loss,
+    miss,
+    namespace,
+    owners,
+    seen,
+    sock,
+    task,
+    tick,
+    walk,
+)
+from tests.unit.scenes import run_a, run_b
+from tracer.events import Event
+from tracer.link import Linker
+from tracer.render.text import TextRenderer
+from tracer.totals import Limits
+
+DATAGRAM = gram("10.0.0.9:4000", "10.0.0.1:53")
+WRONG = sock("127.0.0.1:53", inode=3, bound=True)
+SENDER = sock("10.0.0.9:4000", "10.0.0.1:53", inode=11, netns=BOX)
+
+
+def text(*events: Event, color: bool = False, linker: Linker | None = None) -> str:
+    """What a whole trace prints."""
+    linker = linker or Linker()
+    renderer = TextRenderer(color=color)
+    printed = ""
+    for event in events:
+        for update in linker.feed(event):
+            printed += renderer.update(update)
+        printed += renderer.event(event)
+    return printed + renderer.end(linker.stats)
+
+
+def body(*events: Event) -> list[str]:
+    """The lines between the header and the summary."""
+    lines = text(header(), *events, end(200_000)).splitlines()
+    (summary,) = (number for number, line in enumerate(lines) if re.match(r"\d+ s: ", line))
+    return lines[1:summary]
+
+
+def test_the_frame_of_a_trace() -> None:
+    assert text(header(), seen(1, WRONG), end(30_000)).splitlines() == [
+        "2026-11-22 UTC  udptrace 0.1.0 on edge-1, Linux 6.12.107",
+        "30 s: 0 misses in 0 incidents, 1 socket, 4 probes proven, nothing lost",
+    ]
+
+
+def test_the_header_names_targets_and_missing_probes() -> None:
+    first = replace(
+        header(),
+        targets=(BOX,),
+        target_names=("we\x1bb",),
+        missing=(("inet_autobind", "symbol absent"),),
+    )
+    assert text(first).splitlines()[1:3] == [
+        'only what concerns "we\\x1bb"',
+        "without inet_autobind: symbol absent",
+    ]
+
+
+def test_a_repeat_is_one_line() -> None:
+    lines = body(
+        miss(1000, DATAGRAM, WRONG),
+        tick(1300),
+        count(7000, DATAGRAM, 17, since=1000, last=6972),
+    )
+    assert lines[-1] == "12:03:06.972 local-address   10.0.0.9:4000 > 10.0.0.1:53  17 times"
+    assert len([line for line in lines if "local-address" in line]) == 2
+
+
+def test_a_repeat_says_since_when_where_there_is_room() -> None:
+    nowhere = gram("1.2.3.4:5", "5.6.7.8:9")
+    lines = body(miss(1000, nowhere), tick(1300), count(7000, nowhere, 2, since=1000, last=6972))
+    expected = "12:03:06.972 no-socket       1.2.3.4:5 > 5.6.7.8:9  2 times  since 12:03:01.000"
+    assert lines[-1] == expected
+
+
+def test_a_repeat_adds_what_is_new() -> None:
+    lines = body(
+        miss(1000, DATAGRAM, WRONG),
+        tick(1300),
+        loss(1400),
+        count(7000, DATAGRAM, 2, since=1000, last=6972),
+        error(6972.1, SENDER),
+        owners(6973, 3, (77, "named", 12)),
+        owners(6974, 11, (78, "dig", 3)),
+        tick(7001),
+    )
+    again = lines.index("12:03:06.972 local-address?  10.0.0.9:4000 > 10.0.0.1:53  2 times")
+    assert lines[again + 1 :] == [
+        "  refused by  named[77] fd 12  127.0.0.1:53 UNCONN",
+        f"  sent by     dig[78] fd 3  10.0.0.9:4000 -> 10.0.0.1:53 ESTAB  netns {BOX}",
+        "  told        dig[78]: ECONNREFUSED",
+    ]
+    assert lines[again - 2 : again] == [
+        "12:03:01.000 local-address?  10.0.0.9:4000 > 10.0.0.1:53  since 12:03:01.000",
+        "  doubt       3 close records lost around that time",
+    ]
+
+
+def test_a_changed_verdict_is_printed_in_full() -> None:
+    lines = body(
+        count(1001, DATAGRAM, 1, since=1000, last=1000),
+        tick(2000),
+        miss(1000, DATAGRAM, WRONG),
+    )
+    assert [line for line in lines if line.startswith("12:")] == [
+        f"12:03:01.000 no-socket?      10.0.0.9:4000 > 10.0.0.1:53  netns {HOST}",
+        f"12:03:01.000 local-address   10.0.0.9:4000 > 10.0.0.1:53  netns {HOST}",
+    ]
+    assert "  refused by  process unknown  127.0.0.1:53 UNCONN" in lines
+
+
+def test_a_first_version_with_a_count_says_so() -> None:
+    lines = body(miss(1000, DATAGRAM, WRONG), count(1100, DATAGRAM, 3, since=1000))
+    assert lines[0].startswith("12:03:01.000 local-address   10.0.0.9:4000 > 10.0.0.1:53  3 times")
+
+
+def test_the_date_is_printed_when_it_changes() -> None:
+    day = 24 * 3600 * 1000
+    lines = text(
+        header(), miss(1000, DATAGRAM), tick(2000), miss(day, DATAGRAM, WRONG), end(day + 500)
+    )
+    dates = [line for line in lines.splitlines() if re.fullmatch(r"\d{4}-\d\d-\d\d UTC", line)]
+    assert dates == ["2026-11-23 UTC"]
+
+
+def test_a_moment_of_another_day_has_its_date() -> None:
+    day = 24 * 3600 * 1000
+    after = sock("10.0.0.1:53", "10.0.0.8:4000", inode=5)
+    lines = body(connect(5000, sock("0.0.0.0:53", inode=5), after), miss(day, DATAGRAM, after))
+    whole = " ".join(" ".join(lines).split())
+    assert "its connect() to 10.0.0.8:4000 at 2026-11-22 12:03:05.000 (was 0.0.0.0:53" in whole
+
+
+def test_without_a_clock_times_are_monotonic() -> None:
+    linker, renderer = Linker(), TextRenderer()
+    linker.feed(miss(1000, DATAGRAM))
+    (update,) = linker.flush()
+    assert renderer.update(update).startswith("+801.000 no-socket")
+
+
+def test_losses_are_printed_as_they_come() -> None:
+    assert body(loss(1500, "candidate", 2), loss(1501, "fr\x1bobs", 1)) == [
+        "12:03:01.500 lost: 2 sockets of a walk",
+        '12:03:01.501 lost: 1 "fr\\x1bobs"',
+    ]
+
+
+def test_the_summary_tells_losses_and_what_was_forgotten() -> None:
+    linker = Linker(limits=Limits(sockets=1))
+    printed = text(
+        header(),
+        *(seen(n, sock("0.0.0.0:53", inode=n)) for n in (1, 2, 3)),
+        loss(4, "miss", 5),
+        end(61_000),
+        linker=linker,
+    )
+    assert " ".join(printed.split()).endswith(
+        "61 s: 0 misses in 0 incidents, 1 socket, 4 probes proven, lost: 5 misses not streamed "
+        "(their counts are kept), forgotten to bound memory: 2 sockets"
+    )
+
+
+def test_colour_only_when_asked_and_never_in_the_way() -> None:
+    plain, coloured = text(*run_b()), text(*run_b(), color=True)
+    assert "\x1b" not in plain
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
+
+
+def test_processes_that_share_a_socket_are_counted() -> None:
+    lines = body(
+        bind(1, WRONG, by=task(77, "named")),
+        owners(2, 3, (77, "named", 12), (77, "named", 13), (78, "named", 12)),
+        miss(1000, DATAGRAM, WRONG),
+    )
+    assert lines[1] == "  refused by  named[77] fd 12 and 1 more  127.0.0.1:53 UNCONN"
+
+
+def test_a_connect_by_a_process_that_no_longer_holds_it() -> None:
+    after = sock("10.0.0.1:53", "10.0.0.8:4000", inode=5)
+    lines = body(
+        connect(1, sock("0.0.0.0:53", inode=5), after, by=task(42, "parent")),
+        owners(2, 5, (43, "child", 0)),
+        miss(1000, DATAGRAM, after),
+    )
+    assert lines[3].startswith("  set by      parent[42]'s connect() to 10.0.0.8:4000 at")
+
+
+def test_a_connect_before_the_trace_is_not_invented() -> None:
+    lines = body(miss(1000, DATAGRAM, sock("10.0.0.1:53", "10.0.0.8:4000", inode=5)))
+    expected = "  set by      a connect() that was not recorded: made before the trace, or lost"
+    assert expected in lines
+
+
+def test_an_autobound_socket_says_so() -> None:
+    loose = sock("0.0.0.0:4000", inode=8, netns=HOST)
+    lines = body(
+        autobind(1, loose, by=task(5, "dig")),
+        close(999, loose, by=task(5, "dig")),
+        miss(1000, gram("10.0.0.1:53", "10.0.0.9:4000")),
+    )
+    assert "  set by      its autobind at 12:03:00.001" in lines
+
+
+def test_runs_a_and_b_answer_the_seeds_three_questions() -> None:
+    a, b = " ".join(text(*run_a()).split()), " ".join(text(*run_b()).split())
+    # 1. Why does the server's datagram come from docker0's address?
+    why = (
+        "its connect() to 172.17.0.2:45609 at 12:03:42.500 (was 0.0.0.0:56789, source 172.17.0.1 "
+        "chosen by the route)"
+    )
+    assert why in a
+    assert why in b
+    # 2. Why is the server's answer refused?
+    assert "takes datagrams from 10.128.135.176 only; this came from 172.17.0.1" in b
+    # 3. Why does the client's first datagram arrive and its second not?
+    assert "tied by connect() to 172.17.0.1; this was for 10.128.135.176" in a
+    assert "closed 3.2 s before, by nc[3467], after it was told ECONNREFUSED" in b
+
+
+HOSTILE = "\x1b]0;x\x07\u202e网络网络\n" * 20
+
+
+@pytest.mark.parametrize("comm", ["网络网络网", "x" * 500, HOSTILE])
+def test_hostile_names_stay_inside_their_lines(comm: str) -> None:
+    printed = text(
+        replace(header(), host=comm, kernel=comm, version=comm),
+        namespace(1, HOST, comm, "10.0.0.1", links=((2, comm),)),
+        bind(1, WRONG, by=task(1, comm)),
+        seen(2, sock("10.0.0.1:53", inode=50, netns=BOX)),
+        miss(1000, replace(DATAGRAM, ifname=comm, src=comm), replace(WRONG, device=2, peer=comm)),
+        miss(1100, gram("10.0.0.9:1", "10.0.0.1:53"), proven=False, caller=comm),
+        miss(1200, gram("10.0.0.9:2", "10.0.0.1:53"), walked=walk(truncated=True)),
+        loss(1300, comm),
+        end(9000, comm),
+    )
+    for line in printed.splitlines():
+        assert line.isprintable(), line
+    for bad in ("\x1b", "\x07", "\u202e"):
+        assert bad not in printed

@@ -1,0 +1,179 @@
+"""An episode with its verdict, put together as an incident."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import blake2b
+
+from tracer.advice import advise
+from tracer.describe import Describer
+from tracer.episode import Episode
+from tracer.errnos import errno_name
+from tracer.events import LOSSES, Header, Miss, SocketView
+from tracer.incident import Icmp, IcmpStatus, Incident, Lookup, NotTold, Socket, Told, icmp_name
+from tracer.judge import Verdict
+from tracer.match import is_connected
+from tracer.socktable import Ends, ends_of
+
+
+def compose(
+    episode: Episode, verdict: Verdict, describer: Describer, header: Header | None
+) -> Incident:
+    """The incident as it stands now: the first version, or the next with the same id and time."""
+    miss, earlier = episode.miss, episode.incident
+    socket_before, origin_before = (earlier.socket, earlier.origin) if earlier else (None, None)
+    told = _told(episode, describer)
+    origin = _origin(episode)
+    incident = Incident(
+        id=earlier.id if earlier else _id(episode, header),
+        seq=earlier.seq + 1 if earlier else 1,
+        host=header.host if header else None,
+        boot_id=header.boot_id if header else None,
+        time=describer.time(miss.time),
+        mono_ns=miss.time,
+        last_time=describer.time(episode.last),
+        count=episode.count,
+        datagram=describer.datagram(miss),
+        netns=describer.netns(miss.netns, miss.netns_cookie),
+        icmp=_icmp(episode, header),
+        lookup=_lookup(miss),
+        cause=verdict.cause,
+        mismatch=verdict.mismatch,
+        socket=_described(verdict.socket, episode, describer, socket_before),
+        candidates=verdict.candidates,
+        origin=_described(origin, episode, describer, origin_before),
+        told=told,
+        not_told=_not_told(episode, origin, describer, header),
+        hints=verdict.hints,
+        advice=(),
+        certain=verdict.certain and not episode.losses,
+        caveats=(*verdict.caveats, *_caveats(episode, origin, header)),
+    )
+    return replace(incident, advice=advise(incident))
+
+
+def _described(
+    view: SocketView | None, episode: Episode, describer: Describer, earlier: Socket | None
+) -> Socket | None:
+    """A socket at the miss. An update keeps what was told of it: its history may be forgotten by
+    now, or be another's; only its owners and its close can become known later."""
+    if view is None:
+        return None
+    now = describer.socket(view, episode.miss.time)
+    if earlier is None or (earlier.inode, earlier.local, earlier.peer) != (
+        now.inode,
+        now.local,
+        now.peer,
+    ):
+        return now
+    held = any(process.fd is not None for process in now.processes)
+    return replace(
+        earlier,
+        processes=now.processes if held else earlier.processes,
+        closed=earlier.closed or now.closed,
+    )
+
+
+def _id(episode: Episode, header: Header | None) -> str:
+    """From the boot and the first event: 16 hexadecimal digits."""
+    boot = header.boot_id if header else ""
+    text = "\0".join([boot, str(episode.miss.time), *map(str, episode.key)])
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _icmp(episode: Episode, header: Header | None) -> Icmp:
+    miss = episode.miss
+    name = icmp_name(miss.datagram.family, miss.icmp_type, miss.icmp_code)
+    return Icmp(miss.icmp_type, miss.icmp_code, name, _status(episode, header))
+
+
+def _status(episode: Episode, header: Header | None) -> IcmpStatus:
+    """The ICMP's fate. The probe at the miss sees the attempt to send; that a local socket was told
+    proves the rest, and so does the probe behind all limits, whose silence says "suppressed"."""
+    if episode.told:
+        return "sent"
+    if episode.fate is not None:
+        return episode.fate
+    silent = episode.streamed and not episode.losses and _sends_traced(header)
+    return "suppressed" if silent else "attempted"
+
+
+def _sends_traced(header: Header | None) -> bool:
+    """Whether ICMPs of either family are seen to leave (net/ipv4/icmp.c, net/ipv6/icmp.c)."""
+    pushes = {"icmp_push_reply", "icmpv6_push_pending_frames"}
+    return header is not None and pushes <= {probe.split(".", 1)[0] for probe in header.probes}
+
+
+def _lookup(miss: Miss) -> Lookup:
+    walk = miss.walk
+    return Lookup(
+        passes=miss.passes,
+        visited=walk.visited if walk else None,
+        matching=walk.matching if walk else None,
+        truncated=walk.truncated if walk else None,
+        caller=miss.caller,
+    )
+
+
+def _origin(episode: Episode) -> SocketView | None:
+    """Who sent it: the socket that was told is the best evidence."""
+    for error in episode.told.values():
+        return error.socket
+    return episode.origin.socket
+
+
+def _told(episode: Episode, describer: Describer) -> tuple[Told, ...]:
+    before = episode.incident.told if episode.incident else ()
+    new = list(episode.told.values())[len(before) :]
+    return before + tuple(
+        Told(
+            socket=describer.socket(error.socket, error.time),
+            error=errno_name(error.errno),
+            time=describer.time(error.time),
+        )
+        for error in new
+    )
+
+
+def _not_told(
+    episode: Episode,
+    origin: SocketView | None,
+    describer: Describer,
+    header: Header | None,
+) -> tuple[NotTold, ...]:
+    """The sender, when no error was queued on it (net/ipv4/udp.c:__udp4_lib_err)."""
+    if origin is None or episode.told:
+        return ()
+    why = _why_not_told(episode, origin, header)
+    return (NotTold(describer.socket(origin, episode.miss.time), why),) if why else ()
+
+
+def _why_not_told(episode: Episode, origin: SocketView, header: Header | None) -> str | None:
+    if not is_connected(origin):
+        return "unconnected"
+    d = episode.miss.datagram
+    if ends_of(origin) != Ends(d.src, d.sport, d.dst, d.dport):
+        return "connected to another peer"
+    return "no error was seen queued on it" if _errors_traced(header) else None
+
+
+def _errors_traced(header: Header | None) -> bool:
+    """Whether the probe that sees errors queued was attached (sk_error_report or its forebear)."""
+    return header is None or any("error_report" in probe for probe in header.probes)
+
+
+def _caveats(episode: Episode, origin: SocketView | None, header: Header | None) -> list[str]:
+    caveats = list(episode.caveats)
+    if not episode.streamed:
+        caveats.append("known from the kernel's counter of it only")
+    elif episode.unseen:
+        caveats.append(f"{episode.unseen} earlier ones were counted without their evidence")
+    if origin is None and episode.origin.caveat:
+        caveats.append(episode.origin.caveat)
+    if not _errors_traced(header):
+        caveats.append("who was told is not known: that probe is not attached")
+    if episode.more_told:
+        caveats.append(f"{episode.more_told} more sockets were told")
+    for what, count in episode.losses.items():
+        caveats.append(f"{count} {LOSSES.get(what, what)} lost around that time")
+    return caveats

@@ -1,0 +1,79 @@
+"""How often each miss repeated: the kernel's cumulative totals, turned into what is new in them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tracer.events import Miss, MissCount
+from tracer.lru import Lru
+
+# How many of the kernel's countings of one key are remembered: one ends when the kernel drops the
+# key, and a reading of it may still arrive after the first of the next.
+_EPOCHS = 4
+
+
+class MissKey(NamedTuple):
+    """What the kernel counts repeats by; netns is the receiver's."""
+
+    netns: int
+    netns_cookie: int
+    src: str
+    sport: int
+    dst: str
+    dport: int
+    icmp_type: int
+    icmp_code: int
+    ifindex: int
+
+
+class Flow(NamedTuple):
+    """A datagram's four-tuple."""
+
+    src: str
+    sport: int
+    dst: str
+    dport: int
+
+
+def key_of(event: Miss | MissCount) -> MissKey:
+    """The kernel's key of a miss, as its BPF map has it."""
+    d = event.datagram
+    flow = (d.src, d.sport, d.dst, d.dport)
+    icmp = (event.icmp_type, event.icmp_code)
+    return MissKey(event.netns, event.netns_cookie, *flow, *icmp, d.ifindex)
+
+
+def flow_of(key: MissKey) -> Flow:
+    """The four-tuple within a key."""
+    return Flow(key.src, key.sport, key.dst, key.dport)
+
+
+class MissCounts:
+    """What has been credited of each key's totals, epoch by epoch; bounded."""
+
+    def __init__(self, limit: int) -> None:
+        self._credited: Lru[MissKey, dict[int, int]] = Lru(limit)
+        self._forgot_until = -1
+
+    @property
+    def forgotten(self) -> int:
+        """How many keys were forgotten to stay within the limit."""
+        return self._credited.forgotten
+
+    def credit(self, key: MissKey, since: int, total: int) -> int:
+        """How many of ``total`` misses are new: 0 when a later reading came first."""
+        epochs = self._credited.touch(key)
+        if epochs is None:
+            epochs = {}
+            for gone in self._credited.put(key, epochs):
+                self._forgot_until = max(self._forgot_until, *gone)
+        before = epochs.get(since, 0)
+        if total > before:
+            epochs[since] = total
+        if len(epochs) > _EPOCHS:
+            del epochs[min(epochs)]
+        return max(0, total - before)
+
+    def may_repeat(self, since: int) -> bool:
+        """Whether a total counted since then may hold misses already told and since forgotten."""
+        return since <= self._forgot_until

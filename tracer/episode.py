@@ -1,0 +1,130 @@
+"""A miss and its repeats on their way to becoming an incident: the linker's working state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tracer.counts import MissKey
+from tracer.events import Fate, Miss, MissCount, SockError, SocketView
+from tracer.incident import Incident
+from tracer.judge import Verdict
+from tracer.origin import Origin
+from tracer.socktable import SocketKey
+from tracer.timefmt import NS, Anchor
+
+# Updates of an incident that goes on: the first after one second, then at doubling distances.
+_FIRST_UPDATE_NS = NS
+_LAST_UPDATE_NS = 10 * NS
+
+# An incident lists at most this many sockets that were told.
+_TOLD = 16
+
+
+@dataclass(slots=True, eq=False)
+class Episode:
+    """What is known of one incident so far. It settles until ``verdict`` is set."""
+
+    key: MissKey
+    miss: Miss
+    streamed: bool
+    """Whether ``miss`` was streamed; else it was made from the kernel's counter of it."""
+    known: tuple[SocketView, ...]
+    """Sockets known on the port at the miss, where its walk does not suffice."""
+    origin: Origin
+    anchor: Anchor | None
+    count: int
+    last: int
+    """Time of the latest miss known."""
+    unseen: int = 0
+    """How many of the count came before ``miss``, under a verdict that nobody can know now."""
+    caveats: list[str] = field(default_factory=list)
+    """What is doubtful beside the verdict."""
+    told: dict[tuple[SocketKey, int], SockError] = field(default_factory=dict)
+    more_told: int = 0
+    losses: dict[str, int] = field(default_factory=dict)
+    fate: Fate | None = None
+    """What became of the first ICMP; None where that was not seen."""
+    verdict: Verdict | None = None
+    due: int | None = None
+    """When to settle or to tell the next update; None when there is nothing to tell."""
+    incident: Incident | None = None
+    """As last told."""
+    told_at: int = 0
+    interval: int = _FIRST_UPDATE_NS
+    joined: Episode | None = None
+    """The episode of the incident that this one turned out to repeat."""
+
+    def tell(self, socket: SocketKey, error: SockError) -> bool:
+        """Note that a socket was told; returns whether that is new."""
+        if (socket, error.errno) in self.told:
+            return False
+        if len(self.told) >= _TOLD:
+            self.more_told += 1
+        else:
+            self.told[socket, error.errno] = error
+        return True
+
+    def lose(self, what: str, count: int) -> None:
+        """Note that evidence was lost around the miss."""
+        self.losses[what] = self.losses.get(what, 0) + count
+
+    def absorb(self, other: Episode) -> bool:
+        """Take in a repeat; returns whether there is anything new to tell."""
+        before = (self.count, len(self.told), dict(self.losses))
+        self.count += other.count
+        self.last = max(self.last, other.last)
+        for (socket, _), error in other.told.items():
+            self.tell(socket, error)
+        for what, count in other.losses.items():
+            self.losses[what] = max(count, self.losses.get(what, 0))
+        return before != (self.count, len(self.told), self.losses)
+
+    def published(self, incident: Incident, now: int) -> None:
+        """Note what was told of it, and that the next update is due later than this one was."""
+        if self.incident is not None:
+            self.interval = min(2 * self.interval, _LAST_UPDATE_NS)
+        self.incident = incident
+        self.told_at = now
+        self.due = None
+
+    def next_update(self, now: int) -> int:
+        """When a change may be told."""
+        return now if self.incident is None else self.told_at + self.interval
+
+
+def same_verdict(one: Verdict, other: Verdict) -> bool:
+    """Whether two misses of a key belong to one incident: same cause, socket and checks."""
+    return (
+        one.cause is other.cause
+        and one.mismatch == other.mismatch
+        and _identity(one.socket) == _identity(other.socket)
+    )
+
+
+def _identity(view: SocketView | None) -> tuple[object, ...]:
+    if view is None:
+        return ()
+    return (view.netns, view.inode or view.sock)
+
+
+def miss_from_count(event: MissCount, earlier: int) -> Miss:
+    """The miss behind a counter whose streamed miss did not arrive: all but its evidence.
+
+    ``earlier``: how many of its total were told before. That UDP's receive path sent the ICMP is
+    taken from its type and code.
+    """
+    port_unreachable = {"ipv4": (3, 3), "ipv6": (1, 4)}[event.datagram.family]
+    return Miss(
+        time=event.last if earlier else event.since,
+        datagram=event.datagram,
+        netns=event.netns,
+        netns_cookie=event.netns_cookie,
+        icmp_type=event.icmp_type,
+        icmp_code=event.icmp_code,
+        proven=(event.icmp_type, event.icmp_code) == port_unreachable,
+        passes=None,
+        caller=None,
+        since=event.since,
+        total=event.total,
+        walk=None,
+    )

@@ -1,0 +1,356 @@
+"""The event types: what the kernel and the system said, frozen, without I/O or conclusions.
+
+Times are nanoseconds of CLOCK_MONOTONIC (bpf_ktime_get_ns) unless a name says otherwise. Addresses
+are canonical text (inet_ntop); ports are host order; a netns is its inode number, with the kernel's
+net_cookie beside it (0 where the kernel has none) because inode numbers are reused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Family = Literal["ipv4", "ipv6"]
+Fate = Literal["sent", "rate-limited"]
+
+# Values of sk_state for UDP (include/net/tcp_states.h): no other state occurs.
+TCP_ESTABLISHED = 1
+TCP_CLOSE = 7
+
+
+@dataclass(frozen=True, slots=True)
+class SocketView:
+    """A UDP socket as it was at one moment, read from struct sock or from a udp_diag dump.
+
+    ``sock`` is an opaque identity of the struct sock, good within one trace and reused after a
+    close; empty where the source (udp_diag, /proc) does not tell it. ``inode`` and ``cookie`` are 0
+    where there is none. An unset peer is port 0 with the wildcard address; after connect(AF_UNSPEC)
+    an AF_INET6 socket keeps its old peer's address with port 0, which IPv6 lookups still compare.
+    ``local4`` and ``peer4`` are what an IPv4 lookup compares on an AF_INET6 socket
+    (skc_rcv_saddr, skc_daddr), None on AF_INET sockets and where the source does not tell them.
+    """
+
+    sock: str
+    inode: int
+    cookie: int
+    netns: int
+    netns_cookie: int
+    family: Family
+    state: int
+    local: str
+    lport: int
+    peer: str
+    pport: int
+    local4: str | None = None
+    peer4: str | None = None
+    device: int = 0
+    """ifindex the socket is bound to, 0 for none."""
+    v6only: bool | None = None
+    addr_lock: bool | None = None
+    """SOCK_BINDADDR_LOCK: bind() named the address. None: not told by the source."""
+    port_lock: bool | None = None
+    """SOCK_BINDPORT_LOCK: bind() named the port. None: not told by the source."""
+    uid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The process that made a call. ``start_ns``: CLOCK_BOOTTIME of its start, 0 if not known."""
+
+    pid: int
+    tid: int
+    comm: str
+    uid: int
+    start_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process seen holding a socket: one file descriptor of it, from /proc/PID/fd."""
+
+    pid: int
+    comm: str
+    fd: int
+    start_ns: int = 0
+    """CLOCK_BOOTTIME, nanoseconds; from /proc/PID/stat it has the resolution of a clock tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """The headers of the UDP datagram an ICMP is about, as the receiver's kernel saw them.
+
+    ``ifindex`` is the interface the lookup compared with (dif), ``sdif`` the enslaved one below a
+    VRF (0: none). ``ifname`` is empty where the route to an own address named another device than
+    loopback, which the datagram runs over. ``length`` is the UDP header's, so the payload's plus 8.
+    """
+
+    family: Family
+    src: str
+    sport: int
+    dst: str
+    dport: int
+    ifindex: int
+    sdif: int
+    ifname: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The port's slot of the UDP hash table, read at the moment of the miss.
+
+    ``visited``: nodes looked at; ``matching``: sockets among them on that port in that netns;
+    ``lost``: of these, how many never reached us (ring buffer full); ``truncated``: the chain went
+    on after the last node visited.
+    """
+
+    visited: int
+    matching: int
+    lost: int
+    truncated: bool
+    candidates: tuple[SocketView, ...]
+    chain: int = 0
+    """The slot's own count of its sockets, of every port and netns that share it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """First event of a trace: where it comes from, and how its times become UTC."""
+
+    kind: ClassVar[str] = "header"
+    time: int
+    format: int
+    """Version of the recording format."""
+    tool: str
+    version: str
+    host: str
+    boot_id: str
+    kernel: str
+    machine: str
+    argv: tuple[str, ...]
+    targets: tuple[int, ...]
+    """Inode numbers of the network namespaces asked for; empty for all of them."""
+    target_names: tuple[str, ...]
+    """The same targets as the user wrote them."""
+    probes: tuple[str, ...]
+    """Probe names attached and proven."""
+    missing: tuple[tuple[str, str], ...]
+    """Optional probes not attached: (name, reason)."""
+    realtime_ns: int
+    """CLOCK_REALTIME at ``time``."""
+    boottime_ns: int
+    """CLOCK_BOOTTIME at ``time``."""
+    unproven: tuple[str, ...] = ()
+    """Probe names attached that no self-test can make fire."""
+    closed_window_ns: int = 60_000_000_000
+    """--closed-window of the live trace: a replay shows the same unless told otherwise."""
+    count: int | None = None
+    """--count of the live trace: it showed no more incidents than these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A clock anchor: three clocks read together, so that a stepped wall clock shows."""
+
+    kind: ClassVar[str] = "clock"
+    time: int
+    realtime_ns: int
+    boottime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that set a socket's four-tuple: connect(), bind() or an autobind, at its return.
+
+    ``before`` is the socket at the function's entry (for a connect, autobind has happened by then),
+    ``after`` at its return. ``error`` is an errno, 0 for success. ``requested`` is what user space
+    asked for; None for an autobind and for AF_UNSPEC.
+    """
+
+    kind: ClassVar[str] = "call"
+    time: int
+    op: Literal["connect", "bind", "autobind"]
+    entered: int
+    task: Task
+    requested: tuple[str, int] | None
+    before: SocketView
+    after: SocketView
+    error: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A UDP socket is being closed: its last four-tuple, and who closed it."""
+
+    kind: ClassVar[str] = "close"
+    time: int
+    task: Task
+    socket: SocketView
+
+
+@dataclass(frozen=True, slots=True)
+class SockError:
+    """An error was queued on a socket (sk_error_report): told, which is not yet read."""
+
+    kind: ClassVar[str] = "error"
+    time: int
+    socket: SocketView
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """An ICMP unreachable about a UDP datagram, at the entry of the function that sends it.
+
+    ``proven``: the skb itself shows that UDP's receive path, finding no socket, sent it; else
+    another caller did (netfilter REJECT, ...). ``passes``: lookups seen missing for this very
+    datagram on this CPU, None when the lookup probe is off. ``total``: how often this key
+    (netns, four-tuple, ICMP, interface) has missed since ``since``, this one included; repeats are
+    counted in the kernel and only some are streamed. ``walk`` is None when none was done.
+    ``caller``: the kernel function that asked for the ICMP, a hint; None when not known.
+    """
+
+    kind: ClassVar[str] = "miss"
+    time: int
+    datagram: Datagram
+    netns: int
+    netns_cookie: int
+    icmp_type: int
+    icmp_code: int
+    proven: bool
+    passes: int | None
+    caller: str | None
+    since: int
+    total: int
+    walk: Walk | None
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpFate:
+    """What became of a miss's ICMP: handed to IP, or stopped by a rate limit.
+
+    ``miss`` is the Miss's time. No such event, with the probes proven, means neither.
+    """
+
+    kind: ClassVar[str] = "fate"
+    time: int
+    miss: int
+    status: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class MissCount:
+    """The kernel's counter of a miss that repeats, read between two streamed misses.
+
+    ``last`` is the time of the latest repeat. Same key as `Miss`; ``total`` is cumulative.
+    """
+
+    kind: ClassVar[str] = "count"
+    time: int
+    datagram: Datagram
+    netns: int
+    netns_cookie: int
+    icmp_type: int
+    icmp_code: int
+    since: int
+    last: int
+    total: int
+    sent: int | None = None
+    """Of ``total``, ICMPs handed to IP; None when not told."""
+    limited: int | None = None
+    """Of ``total``, ICMPs a rate limit stopped; None when not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketSeen:
+    """A socket found in a dump (udp_diag), at the start or when asked for later."""
+
+    kind: ClassVar[str] = "socket"
+    time: int
+    socket: SocketView
+    source: Literal["udp_diag", "proc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Processes found holding a socket, by its inode; empty: looked for and none was found."""
+
+    kind: ClassVar[str] = "owners"
+    time: int
+    inode: int
+    holders: tuple[Holder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NetnsInfo:
+    """What is known of a network namespace: its name, its local addresses and its links."""
+
+    kind: ClassVar[str] = "netns"
+    time: int
+    inum: int
+    cookie: int
+    name: str | None
+    """"host", an `ip netns` name, or None."""
+    addresses: tuple[str, ...]
+    links: tuple[tuple[int, str], ...]
+    """(ifindex, name) pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Evidence that was dropped: what, and how many since the previous Loss of the same what."""
+
+    kind: ClassVar[str] = "loss"
+    time: int
+    what: str
+    """A name of `LOSSES`."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed without an event and the linker acted on it: kept, so that a replay does too."""
+
+    kind: ClassVar[str] = "tick"
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Last event of a trace that ended cleanly, and why it did."""
+
+    kind: ClassVar[str] = "end"
+    time: int
+    reason: str
+    """"interrupted", "duration", "count", "terminated", "output closed" or "failed: ..."."""
+
+
+Event = (
+    Header
+    | Clock
+    | Call
+    | Close
+    | SockError
+    | Miss
+    | IcmpFate
+    | MissCount
+    | SocketSeen
+    | Owners
+    | NetnsInfo
+    | Loss
+    | Tick
+    | End
+)
+
+# What can be lost, with the words for it; the kernel's counters are in this order (bpf/events.h).
+LOSSES = {
+    "call": "connect, bind or autobind records",
+    "close": "close records",
+    "error": "records of errors told to a socket",
+    "miss": "misses not streamed (their counts are kept)",
+    "candidate": "sockets of a walk",
+    "key": "misses that could not be aggregated (table of misses full)",
+    "inflight": "calls whose entry could not be remembered",
+    "netns": "misses whose network namespace could not be read",
+    "fate": "records of what became of an ICMP",
+}

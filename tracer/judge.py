@@ -1,0 +1,248 @@
+"""The verdict on a miss: which socket should have taken the datagram, and what kept it from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from tracer.addresses import endpoint, is_any
+from tracer.causes import Cause
+from tracer.describe import Describer, label, netns_words
+from tracer.events import Call, Datagram, Miss, SocketView
+from tracer.match import Mismatch, Nearest, failing_checks, is_connected, nearest, takes_part
+from tracer.namespaces import Namespaces
+from tracer.socktable import SocketRecord, SocketTable
+from tracer.timefmt import NS
+
+# How many sockets of other namespaces a hint names.
+_ELSEWHERE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a datagram was not taken, before it is put into words.
+
+    ``candidates``: further sockets on the port, beside the one named.
+    """
+
+    cause: Cause
+    socket: SocketView | None = None
+    mismatch: tuple[Mismatch, ...] = ()
+    candidates: int = 0
+    certain: bool = True
+    caveats: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+
+class Judge:
+    """Judges misses by the sockets read at the miss, then by the table of those known."""
+
+    def __init__(self, table: SocketTable, namespaces: Namespaces, closed_window_ns: int) -> None:
+        self._table = table
+        self._namespaces = namespaces
+        self._window = closed_window_ns
+
+    def judge(
+        self,
+        miss: Miss,
+        known: Sequence[SocketView],
+        describer: Describer,
+        traced_since: int | None,
+    ) -> Verdict:
+        """The verdict, by everything known when the miss has settled.
+
+        ``known``: the sockets known on the port at the miss, from `known_on_port`;
+        ``traced_since``: the monotonic time from which closes are known.
+        """
+        on_port, caveats = _on_port(miss, known)
+        verdict = self._verdict(miss, on_port, describer, traced_since)
+        named = verdict.socket is not None and verdict.cause is not Cause.CLOSED
+        return replace(
+            verdict,
+            candidates=_matching(miss, on_port) - named,
+            certain=verdict.certain and not caveats,
+            caveats=(*caveats, *verdict.caveats),
+        )
+
+    def known_on_port(self, miss: Miss) -> tuple[SocketView, ...]:
+        """The sockets known from before, to be asked at the miss; empty where its walk suffices."""
+        if _walk_suffices(miss):
+            return ()
+        records = self._table.on_port(miss.netns, miss.datagram.dport)
+        return tuple(record.view for record in records)
+
+    def _verdict(
+        self,
+        miss: Miss,
+        on_port: list[SocketView],
+        describer: Describer,
+        traced_since: int | None,
+    ) -> Verdict:
+        if not miss.proven:
+            return Verdict(Cause.REJECTED)
+        closed = self._closed(miss)
+        near = nearest(on_port, miss.datagram, links=self._namespaces.links(miss.netns))
+        racing = self._connect_race(miss, on_port)
+        if racing is not None:
+            return Verdict(Cause.CONNECT_RACE, racing)
+        if near is not None and near.mismatch:
+            hints = self._closed_hint(closed, describer) if _exact(closed) else ()
+            return Verdict(near.mismatch[0].field, near.socket, near.mismatch, hints=hints)
+        if closed is not None:
+            hints = _would_have_refused(closed)
+            return Verdict(Cause.CLOSED, closed.socket, closed.mismatch, hints=hints)
+        if near is not None:
+            return self._race(miss, near.socket)
+        return self._no_socket(miss, on_port, describer, traced_since)
+
+    # Races
+
+    def _connect_race(self, miss: Miss, on_port: Iterable[SocketView]) -> SocketView | None:
+        """A socket that takes the datagram before and after a connect() that spans the miss.
+
+        Between, connect() moves it from one hash chain to another (CVE-2024-57974), and what the
+        walk shows of it can be half of each.
+        """
+        for view in on_port:
+            call = self._spanning(view, miss.time)
+            if call is not None and _takes(call.before, miss) and _takes(call.after, miss):
+                return view
+        return None
+
+    def _race(self, miss: Miss, view: SocketView) -> Verdict:
+        """The socket read at the miss takes the datagram, yet the lookup just before did not."""
+        call = self._spanning(view, miss.time)
+        if call is not None and _takes(call.after, miss):
+            return Verdict(Cause.CONNECT_RACE, view)
+        caveat = "no connect() of that socket was recorded around the miss"
+        return Verdict(Cause.RACE, view, certain=False, caveats=(caveat,))
+
+    def _spanning(self, view: SocketView, when: int) -> Call | None:
+        record = self._table.record(view)
+        return record.spanning(when) if record else None
+
+    # Closed sockets
+
+    def _closed(self, miss: Miss) -> Nearest | None:
+        """A socket closed before the miss that would have taken the datagram, at its close or
+        before its last connect(); exact at its close first, then the latest closed."""
+        found: list[tuple[bool, int, Nearest]] = []
+        links = self._namespaces.links(miss.netns)
+        for record in self._table.closed_on_port(miss.netns, miss.datagram.dport, miss.time):
+            if record.closed is None or not takes_part(record.view, miss.datagram):
+                continue
+            mismatch = failing_checks(record.view, miss.datagram, links=links)
+            if not mismatch or _took_before_connect(record, miss.datagram):
+                item = Nearest(record.view, mismatch)
+                found.append((not mismatch, record.closed.time, item))
+        return max(found, key=lambda item: item[:2])[2] if found else None
+
+    def _closed_hint(self, closed: Nearest | None, describer: Describer) -> tuple[str, ...]:
+        """Beside a socket that refused: one that would have taken it was there until lately."""
+        if closed is None:
+            return ()
+        socket = describer.socket(closed.socket, closed.socket.netns)
+        who = label(socket.processes)
+        return (f"{who} held {socket.local} and would have taken it, but closed it before",)
+
+    # No socket
+
+    def _no_socket(
+        self,
+        miss: Miss,
+        on_port: list[SocketView],
+        describer: Describer,
+        traced_since: int | None,
+    ) -> Verdict:
+        hints = [*self._elsewhere(miss, describer), *_other_family(miss, on_port)]
+        if traced_since is not None and miss.time - traced_since < self._window:
+            watched = max(0, miss.time - traced_since) // NS
+            hints.append(f"closes are known since the trace began, {watched} s before")
+        return Verdict(Cause.NO_SOCKET, hints=tuple(hints))
+
+    def _elsewhere(self, miss: Miss, describer: Describer) -> list[str]:
+        """Sockets of other namespaces that hold the address and would have taken the datagram."""
+        datagram = miss.datagram
+        connected = self._table.connected_from(datagram.dst, datagram.dport, miss.time)
+        records = self._table.unconnected(datagram.dport, miss.time) + connected
+        hints = []
+        for record in records:
+            view = record.view
+            elsewhere = view.netns != miss.netns and record.closed is None
+            if elsewhere and self._holds(view, datagram.dst) and _takes(view, miss):
+                socket = describer.socket(view, miss.time)
+                where = netns_words(socket.netns.name, view.netns)
+                hints.append(
+                    f"{label(socket.processes)} on {socket.local} in {where} would have taken it: "
+                    f"that namespace has {datagram.dst} too"
+                )
+        return hints[:_ELSEWHERE]
+
+    def _holds(self, view: SocketView, address: str) -> bool:
+        return not is_any(view.local) or self._namespaces.holds(view.netns, address)
+
+
+def _walk_suffices(miss: Miss) -> bool:
+    return miss.walk is not None and not miss.walk.lost and not miss.walk.truncated
+
+
+def _on_port(miss: Miss, known: Sequence[SocketView]) -> tuple[list[SocketView], tuple[str, ...]]:
+    """The sockets on the port at the miss; where the walk fell short, those known besides."""
+    walked = list(miss.walk.candidates) if miss.walk else []
+    if _walk_suffices(miss):
+        return walked, ()
+    inodes = {view.inode for view in walked if view.inode}
+    return walked + [view for view in known if view.inode not in inodes], (_shortfall(miss),)
+
+
+def _matching(miss: Miss, on_port: list[SocketView]) -> int:
+    """How many sockets are on the port, those of a walk that did not reach us included."""
+    return max(len(on_port), miss.walk.matching if miss.walk else 0)
+
+
+def _shortfall(miss: Miss) -> str:
+    """Why the walk alone does not carry the verdict."""
+    walk = miss.walk
+    if walk is None:
+        return "the sockets were not read at the miss: judged by those known from before"
+    if walk.truncated:
+        return f"the walk of the port's hash slot stopped after {walk.visited} sockets"
+    return f"{walk.lost} of {walk.matching} sockets read at the miss were lost"
+
+
+def _takes(view: SocketView, miss: Miss) -> bool:
+    datagram = miss.datagram
+    if view.lport != datagram.dport or not takes_part(view, datagram):
+        return False
+    return not failing_checks(view, datagram)
+
+
+def _exact(closed: Nearest | None) -> bool:
+    return closed is not None and not closed.mismatch
+
+
+def _took_before_connect(record: SocketRecord, datagram: Datagram) -> bool:
+    """Whether the socket took such datagrams until a connect()."""
+    befores = (call.before for call in record.connects)
+    return any(v.lport == datagram.dport and not failing_checks(v, datagram) for v in befores)
+
+
+def _would_have_refused(closed: Nearest) -> tuple[str, ...]:
+    """What a reader who reopens the closed socket would run into next."""
+    if not closed.mismatch:
+        return ()
+    fields = {check.field: check.socket for check in closed.mismatch}
+    how = " by its connect()" if is_connected(closed.socket) else ""
+    if Cause.LOCAL_ADDRESS in fields:
+        return (f"even open it would have refused: tied to {fields[Cause.LOCAL_ADDRESS]}{how}",)
+    peer = endpoint(closed.socket.peer, closed.socket.pport)
+    return (f"even open it would have refused: it takes datagrams from {peer} only{how}",)
+
+
+def _other_family(miss: Miss, on_port: list[SocketView]) -> list[str]:
+    """IPv4 sockets on the port of an IPv6 datagram: there, but no use to it."""
+    fours = [view for view in on_port if not takes_part(view, miss.datagram)]
+    if not fours:
+        return []
+    ends = endpoint(fours[0].local, fours[0].lport)
+    return [f"the IPv4 socket {ends} cannot take IPv6"]

@@ -1,0 +1,355 @@
+"""The linker: events in, incidents out, the same live and in replay; bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from tracer.compose import compose
+from tracer.counts import MissCounts, MissKey, flow_of, key_of
+from tracer.deadlines import Deadlines
+from tracer.describe import Describer
+from tracer.episode import Episode, miss_from_count, same_verdict
+from tracer.episodes import Episodes, KeyState
+from tracer.events import (
+    Call,
+    Clock,
+    Close,
+    End,
+    Event,
+    Header,
+    IcmpFate,
+    Loss,
+    Miss,
+    MissCount,
+    NetnsInfo,
+    Owners,
+    SockError,
+    SocketSeen,
+)
+from tracer.incident import Incident
+from tracer.judge import Judge, Verdict
+from tracer.namespaces import Namespaces
+from tracer.origin import OriginFinder
+from tracer.socktable import SocketTable
+from tracer.timefmt import NS, Anchor
+from tracer.told import ErrorsTold
+from tracer.totals import Limits, Stats
+
+SETTLE_NS = 200_000_000
+CLOSED_WINDOW_NS = 60 * NS
+
+# A loss touches the verdicts on misses this near to it.
+_LOSS_REACH_NS = NS
+
+# Losses remembered for the misses that come after them.
+_LOSSES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentUpdate:
+    """An incident, new or changed; ``previous`` is what was told of it before."""
+
+    incident: Incident
+    previous: Incident | None
+
+
+class Linker:
+    """Consumes the events of one trace in their order; see `feed`.
+
+    A miss is held for ``settle_ns`` of event time, because the errors told and the owners of
+    sockets arrive after it. Nothing but the events decides what comes out, and when. ``targets``
+    are inode numbers of network namespaces: incidents that concern none of them are not told.
+    """
+
+    def __init__(
+        self,
+        targets: frozenset[int] = frozenset(),
+        *,
+        settle_ns: int = SETTLE_NS,
+        closed_window_ns: int = CLOSED_WINDOW_NS,
+        limits: Limits | None = None,
+    ) -> None:
+        self._targets = targets
+        self._settle_ns = settle_ns
+        self._limits = limits = limits or Limits()
+        self._table = SocketTable(limits.sockets, limits.closed, closed_window_ns)
+        self._namespaces = Namespaces(limits.namespaces)
+        self._judge = Judge(self._table, self._namespaces, closed_window_ns)
+        self._origins = OriginFinder(self._table, self._namespaces)
+        self._counts = MissCounts(limits.keys)
+        self._episodes = Episodes(limits.incidents, self._retire)
+        self._errors = ErrorsTold(self._episodes, self._namespaces, settle_ns, limits.errors)
+        self._deadlines = Deadlines()
+        self._settled_early = 0
+        self._recent: deque[Episode] = deque(maxlen=limits.settling)
+        self._losses: deque[Loss] = deque(maxlen=_LOSSES)
+        self._lost: dict[str, int] = {}
+        self._out: list[IncidentUpdate] = []
+        self._header: Header | None = None
+        self._anchor: Anchor | None = None
+        self._began: int | None = None
+        self._now = 0
+        self._misses = 0
+        self._incidents = 0
+
+    # The interface
+
+    def feed(self, event: Event) -> list[IncidentUpdate]:
+        """Take in the next event; returns what is due by its time, settled before the event."""
+        self._now = max(self._now, event.time)
+        if self._began is None:
+            self._began = event.time
+        self._run_due()
+        self._take(event)
+        return self._drain()
+
+    def flush(self) -> list[IncidentUpdate]:
+        """Everything held back, for a trace that stopped without an End."""
+        self._run_due(everything=True)
+        return self._drain()
+
+    def next_deadline(self) -> int | None:
+        """The event time at which something is due: a live trace owes a Tick when it has passed."""
+        return self._deadlines.next()
+
+    @property
+    def stats(self) -> Stats:
+        """The totals so far; what has not been told yet is not in them."""
+        forgotten = {
+            "sockets": self._table.forgotten,
+            "network namespaces": self._namespaces.forgotten,
+            "counts of misses": self._counts.forgotten,
+            "incidents": self._episodes.forgotten,
+            "errors told": self._errors.forgotten,
+            "settling times": self._settled_early,
+        }
+        return Stats(
+            duration=self._now - self._began if self._began is not None else 0,
+            misses=self._misses,
+            incidents=self._incidents,
+            sockets=len(self._table),
+            probes=len(self._header.probes) if self._header else 0,
+            losses=dict(self._lost),
+            forgotten={what: count for what, count in forgotten.items() if count},
+        )
+
+    # Events
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Miss():
+                self._miss(event)
+            case MissCount():
+                self._count(event)
+            case IcmpFate():
+                self._fate(event)
+            case SockError():
+                self._table.told(event)
+                if event.errno:
+                    self._tell(event)
+            case Call():
+                self._table.called(event)
+            case Close():
+                self._table.close(event)
+            case SocketSeen():
+                self._table.observe(event.socket, event.time)
+            case Owners():
+                self._table.owned(event)
+            case NetnsInfo():
+                self._namespaces.learn(event)
+            case Loss():
+                self._loss(event)
+            case Header():
+                self._header = event
+                self._anchor = Anchor(event.time, event.realtime_ns, event.boottime_ns)
+            case Clock():
+                self._anchor = Anchor(event.time, event.realtime_ns, event.boottime_ns)
+            case End():
+                self._run_due(everything=True)
+            case _:
+                # A Tick says only that time has passed.
+                pass
+
+    def _miss(self, miss: Miss) -> None:
+        for view in miss.walk.candidates if miss.walk else ():
+            self._table.observe(view, miss.time)
+        key = key_of(miss)
+        new = self._counts.credit(key, miss.since, miss.total)
+        latest = self._episodes.state(key).latest()
+        if latest is None:
+            self._begin(miss, new, miss.time)
+        elif new == 0 and not latest.streamed and latest.verdict is None:
+            self._back(latest, miss)
+        else:
+            # The repeats before this one happened under what was true then.
+            self._credit(latest, max(0, new - 1), miss.time)
+            self._begin(miss, min(new, 1), miss.time)
+
+    def _count(self, event: MissCount) -> None:
+        key = key_of(event)
+        new = self._counts.credit(key, event.since, event.total)
+        latest = self._episodes.state(key).latest() if new else None
+        if latest is not None:
+            self._credit(latest, new, event.last)
+            self._tell_waiting(key)
+        elif new:
+            miss = miss_from_count(event, event.total - new)
+            self._begin(miss, new, event.last, streamed=False)
+
+    def _fate(self, event: IcmpFate) -> None:
+        """Microseconds after its miss, so it is among the latest still settling."""
+        for episode in reversed(self._episodes.settling):
+            if episode.miss.time == event.miss:
+                episode.fate = event.status
+                return
+
+    def _loss(self, event: Loss) -> None:
+        self._lost[event.what] = self._lost.get(event.what, 0) + event.count
+        self._losses.append(event)
+        for episode in self._recent:
+            near = abs(event.time - episode.miss.time) <= _LOSS_REACH_NS
+            if near or episode.verdict is None:
+                holder = episode.joined or episode
+                holder.lose(event.what, event.count)
+                self._changed(holder)
+
+    def _tell(self, error: SockError) -> None:
+        """Note an error with the miss that caused it."""
+        episode = self._errors.place(error)
+        if episode is not None and episode.tell(self._table.key(error.socket), error):
+            self._changed(episode)
+
+    def _tell_waiting(self, key: MissKey) -> None:
+        for error in self._errors.waiting(flow_of(key)):
+            self._tell(error)
+
+    # Episodes, from the miss to the verdict
+
+    def _begin(self, miss: Miss, count: int, last: int, *, streamed: bool = True) -> None:
+        """Hold a miss until it has settled."""
+        key, known = key_of(miss), self._judge.known_on_port(miss)
+        origin = self._origins.find(miss)
+        episode = Episode(key, miss, streamed, known, origin, self._anchor, count, last)
+        if streamed:
+            episode.unseen = max(0, count - 1)
+        if miss.total > 1 and self._counts.may_repeat(miss.since):
+            episode.caveats.append("its count may hold misses told before: too many to remember")
+        for loss in self._losses:
+            if abs(loss.time - miss.time) <= _LOSS_REACH_NS:
+                episode.lose(loss.what, loss.count)
+        self._episodes.add(episode)
+        self._remember(episode)
+        self._deadlines.set(episode, max(self._now, miss.time) + self._settle_ns)
+        self._tell_waiting(key)
+        if len(self._episodes.settling) > self._limits.settling:
+            self._settled_early += 1
+            self._settle(next(iter(self._episodes.settling)))
+
+    def _remember(self, episode: Episode) -> None:
+        """Keep what a loss told later can still touch."""
+        self._recent.append(episode)
+        oldest = self._now - _LOSS_REACH_NS - self._settle_ns
+        while self._recent[0].verdict is not None and self._recent[0].miss.time < oldest:
+            self._recent.popleft()
+
+    def _back(self, episode: Episode, miss: Miss) -> None:
+        """Its count came first, now the evidence is there too."""
+        episode.miss, episode.streamed = miss, True
+        episode.known, episode.origin = self._judge.known_on_port(miss), self._origins.find(miss)
+
+    def _credit(self, episode: Episode, count: int, last: int) -> None:
+        episode.last = max(episode.last, last)
+        if count:
+            episode.count += count
+            self._changed(episode)
+
+    def _changed(self, episode: Episode) -> None:
+        """Have a change of a judged episode told in its time."""
+        if episode.verdict is not None and episode.due is None:
+            self._deadlines.set(episode, episode.next_update(self._now))
+
+    def _settle(self, episode: Episode, state: KeyState | None = None) -> None:
+        """Judge an episode: it joins the incident with the same verdict, or becomes one."""
+        state = state or self._episodes.state(episode.key)
+        self._episodes.settled(episode, state)
+        episode.due = None
+        if episode.origin.socket is None:
+            episode.origin = self._origins.find(episode.miss)
+        verdict = episode.verdict = self._verdict(episode)
+        earlier = state.judged
+        if earlier is not None and self._joins(episode, verdict, earlier):
+            episode.joined = earlier
+        else:
+            state.judged = episode
+            self._publish(episode)
+
+    def _verdict(self, episode: Episode) -> Verdict:
+        traced_since = self._header.time if self._header else None
+        describer = self._describer(episode)
+        return self._judge.judge(episode.miss, episode.known, describer, traced_since)
+
+    def _joins(self, episode: Episode, verdict: Verdict, earlier: Episode) -> bool:
+        """Whether a repeat belongs to the incident before it, which then has taken it in."""
+        substantiates = episode.count == 0 and not earlier.streamed
+        same = earlier.verdict is not None and same_verdict(earlier.verdict, verdict)
+        if substantiates or same:
+            if substantiates or (earlier.verdict and not earlier.verdict.certain):
+                earlier.verdict, earlier.streamed = verdict, True
+                self._changed(earlier)
+            if earlier.absorb(episode):
+                self._changed(earlier)
+            return True
+        if episode.count == 0:
+            # Counted before its evidence came, under the incident before.
+            if earlier.count < 2:
+                return True
+            earlier.count, episode.count = earlier.count - 1, 1
+            self._changed(earlier)
+        return False
+
+    # What comes out
+
+    def _run_due(self, *, everything: bool = False) -> None:
+        """Settle and tell what is due by now, in the order of the deadlines."""
+        while (due := self._deadlines.next()) is not None and (everything or due <= self._now):
+            episode = self._deadlines.pop()
+            if episode.verdict is None:
+                self._settle(episode)
+            else:
+                self._publish(episode)
+
+    def _retire(self, state: KeyState) -> None:
+        """Tell what is still to be told of a key before it is forgotten."""
+        for episode in list(state.settling):
+            self._settle(episode, state)
+        if state.judged is not None and state.judged.due is not None:
+            self._publish(state.judged)
+
+    def _publish(self, episode: Episode) -> None:
+        """Tell an incident, unless no target is concerned (then a later event may change that)."""
+        episode.due = None
+        if episode.verdict is None or not self._selected(episode):
+            return
+        previous = episode.incident
+        incident = compose(episode, episode.verdict, self._describer(episode), self._header)
+        episode.published(incident, self._now)
+        self._misses += incident.count - (previous.count if previous else 0)
+        self._incidents += previous is None
+        self._out.append(IncidentUpdate(incident, previous))
+
+    def _selected(self, episode: Episode) -> bool:
+        if not self._targets:
+            return True
+        concerned = {episode.miss.netns, *(e.socket.netns for e in episode.told.values())}
+        if episode.origin.socket is not None:
+            concerned.add(episode.origin.socket.netns)
+        return not concerned.isdisjoint(self._targets)
+
+    def _describer(self, episode: Episode) -> Describer:
+        """By the clock at the miss: the times of an incident must not move between updates."""
+        return Describer(self._table, self._namespaces, episode.anchor)
+
+    def _drain(self) -> list[IncidentUpdate]:
+        out, self._out = self._out, []
+        return out

@@ -1,0 +1,165 @@
+"""The kernel's compute_score in Python: a socket and a datagram give the checks that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tracer.addresses import ANY4, ANY6, LOOPBACK4_IPV6, MAPPED, is_any, unmapped
+from tracer.causes import Cause
+from tracer.events import TCP_ESTABLISHED, Datagram, Family, SocketView
+
+# The order in which compute_score looks (net/ipv4/udp.c, net/ipv6/udp.c), netns and port aside,
+# which every candidate has passed. IPv6 looks at the peer's port before its address.
+_ORDER: dict[Family, tuple[Cause, ...]] = {
+    "ipv4": (
+        Cause.IPV6_ONLY,
+        Cause.LOCAL_ADDRESS,
+        Cause.REMOTE_ADDRESS,
+        Cause.REMOTE_PORT,
+        Cause.DEVICE,
+    ),
+    "ipv6": (Cause.LOCAL_ADDRESS, Cause.REMOTE_PORT, Cause.REMOTE_ADDRESS, Cause.DEVICE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One check that failed: what the socket holds and what the datagram has."""
+
+    field: Cause
+    socket: str
+    datagram: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The candidate that came nearest to taking the datagram, and what kept it from doing so."""
+
+    socket: SocketView
+    mismatch: tuple[Mismatch, ...]
+
+
+def is_connected(socket: SocketView) -> bool:
+    """Whether a connect() holds: the state tells, a disconnected socket's peer can be stale."""
+    return socket.state == TCP_ESTABLISHED
+
+
+def takes_part(socket: SocketView, datagram: Datagram) -> bool:
+    """Whether a lookup of this family looks at the socket at all (IPv6's skips AF_INET)."""
+    return datagram.family == "ipv4" or socket.family == "ipv6"
+
+
+def local4(socket: SocketView) -> str:
+    """The local address an IPv4 lookup compares: inet_rcv_saddr.
+
+    Where the source does not tell it, a native IPv6 address stands as the kernel's placeholder.
+    """
+    if socket.family == "ipv4":
+        return socket.local
+    if socket.local4 is not None:
+        return socket.local4
+    if socket.local == ANY6:
+        return ANY4
+    return unmapped(socket.local) if socket.local.startswith(MAPPED) else LOOPBACK4_IPV6
+
+
+def peer4(socket: SocketView) -> str:
+    """The peer address an IPv4 lookup compares: inet_daddr, unset on a native IPv6 socket."""
+    if socket.family == "ipv4":
+        return socket.peer
+    if socket.peer4 is not None:
+        return socket.peer4
+    return unmapped(socket.peer) if socket.peer.startswith(MAPPED) else ANY4
+
+
+def failing_checks(
+    socket: SocketView,
+    datagram: Datagram,
+    *,
+    links: Mapping[int, str] | None = None,
+    l3mdev_accept: bool = False,
+) -> tuple[Mismatch, ...]:
+    """Every check of compute_score that refuses the datagram, in the kernel's order.
+
+    The socket is in the datagram's netns, on its port, and `takes_part`. The kernel stops at the
+    first failing check; the others are told because mending the first alone would not help.
+    ``links`` names interfaces by ifindex; ``l3mdev_accept`` is net.ipv4.udp_l3mdev_accept.
+    """
+    checks = _checks4(socket, datagram) if datagram.family == "ipv4" else _checks6(socket, datagram)
+    return (*checks, *_device(socket, datagram, links or {}, l3mdev_accept))
+
+
+def _checks4(socket: SocketView, datagram: Datagram) -> Iterator[Mismatch]:
+    """net/ipv4/udp.c:compute_score, up to the device."""
+    if socket.family == "ipv6" and socket.v6only:
+        yield Mismatch(Cause.IPV6_ONLY, "ipv6", "ipv4")
+    local = local4(socket)
+    # Two passes look for the destination, then for the wildcard: either makes a match.
+    if local not in (datagram.dst, ANY4):
+        # The placeholder of a native IPv6 socket would only mislead: its real address is shown.
+        yield Mismatch(Cause.LOCAL_ADDRESS, _shown(local, socket.local), datagram.dst)
+    peer = peer4(socket)
+    if peer not in (ANY4, datagram.src):
+        yield Mismatch(Cause.REMOTE_ADDRESS, _shown(peer, socket.peer), datagram.src)
+    if socket.pport and socket.pport != datagram.sport:
+        yield Mismatch(Cause.REMOTE_PORT, str(socket.pport), str(datagram.sport))
+
+
+def _shown(compared: str, held: str) -> str:
+    return held if compared == LOOPBACK4_IPV6 and unmapped(held) != compared else compared
+
+
+def _checks6(socket: SocketView, datagram: Datagram) -> Iterator[Mismatch]:
+    """net/ipv6/udp.c:compute_score, up to the device."""
+    if socket.local not in (datagram.dst, ANY6):
+        yield Mismatch(Cause.LOCAL_ADDRESS, socket.local, datagram.dst)
+    if socket.pport and socket.pport != datagram.sport:
+        yield Mismatch(Cause.REMOTE_PORT, str(socket.pport), str(datagram.sport))
+    # Compared even when disconnected: __udp_disconnect leaves sk_v6_daddr as it was.
+    if not is_any(socket.peer) and socket.peer != datagram.src:
+        yield Mismatch(Cause.REMOTE_ADDRESS, socket.peer, datagram.src)
+
+
+def _device(
+    socket: SocketView, datagram: Datagram, links: Mapping[int, str], l3mdev_accept: bool
+) -> Iterator[Mismatch]:
+    """include/net/inet_sock.h:inet_bound_dev_eq."""
+    if not socket.device:
+        if datagram.sdif and not l3mdev_accept:
+            yield Mismatch(Cause.DEVICE, "unbound", _ifname(datagram, links))
+    elif socket.device not in (datagram.ifindex, datagram.sdif):
+        bound = links.get(socket.device, str(socket.device))
+        yield Mismatch(Cause.DEVICE, bound, _ifname(datagram, links))
+
+
+def _ifname(datagram: Datagram, links: Mapping[int, str]) -> str:
+    return datagram.ifname or links.get(datagram.ifindex, str(datagram.ifindex))
+
+
+def nearest(
+    candidates: Iterable[SocketView],
+    datagram: Datagram,
+    *,
+    links: Mapping[int, str] | None = None,
+    l3mdev_accept: bool = False,
+) -> Nearest | None:
+    """The candidate nearest to a match, None where no socket takes part.
+
+    Fewest failing checks, connected before unconnected, then the later check in the kernel's
+    order; among equals the oldest socket, so that a newcomer does not change the answer.
+    """
+    scored = [
+        Nearest(socket, failing_checks(socket, datagram, links=links, l3mdev_accept=l3mdev_accept))
+        for socket in candidates
+        if takes_part(socket, datagram)
+    ]
+    order = _ORDER[datagram.family]
+
+    def distance(item: Nearest) -> tuple[object, ...]:
+        first = order.index(item.mismatch[0].field) if item.mismatch else len(order)
+        socket = item.socket
+        identity = (socket.inode, socket.sock, socket.local, socket.peer, socket.pport)
+        return (len(item.mismatch), not is_connected(socket), -first, *identity)
+
+    return min(scored, key=distance, default=None)

@@ -1,0 +1,78 @@
+"""Who sent a datagram: the local socket it came from, in whichever namespace that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracer.addresses import is_any, unmapped
+from tracer.events import Miss, SocketView
+from tracer.namespaces import Namespaces
+from tracer.socktable import Ends, SocketRecord, SocketTable
+from tracer.timefmt import NS
+
+# A sender that was closed this long before its datagram missed may still have sent it: queues and
+# a busy receiver lie between.
+_SENT_BEFORE_CLOSE_NS = NS
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The sender as it was at the miss, or the reason why none can be named."""
+
+    socket: SocketView | None
+    caveat: str | None = None
+
+
+class OriginFinder:
+    """Looks for the sender among the sockets known."""
+
+    def __init__(self, table: SocketTable, namespaces: Namespaces) -> None:
+        self._table = table
+        self._namespaces = namespaces
+
+    def find(self, miss: Miss) -> Origin:
+        """The sender by its four-tuple, else by its local end; ambiguous ones are not named."""
+        for records in self._tiers(miss):
+            # What arrives on loopback has not left its namespace; elsewhere the same address and
+            # port can exist once more.
+            if miss.datagram.ifname in ("lo", ""):
+                records = [r for r in records if r.view.netns == miss.netns]
+            chosen = _alive(records, miss.time) or _last_closed(records)
+            if len(chosen) == 1:
+                return Origin(chosen[0].view)
+            if chosen:
+                return Origin(None, _ambiguous(chosen))
+        return Origin(None)
+
+    def _tiers(self, miss: Miss) -> list[list[SocketRecord]]:
+        """Possible senders, best evidence first."""
+        d, alive = miss.datagram, miss.time - _SENT_BEFORE_CLOSE_NS
+        exact = self._table.connected(Ends(d.src, d.sport, d.dst, d.dport), alive)
+        unconnected = [r for r in self._table.unconnected(d.sport, alive) if self._sends(r, d.src)]
+        # sendto() on a connected socket may name any other destination.
+        others = self._table.connected_from(d.src, d.sport, alive)
+        return [exact, unconnected, others]
+
+    def _sends(self, record: SocketRecord, src: str) -> bool:
+        """Whether an unconnected socket can send from an address."""
+        view = record.view
+        if not is_any(view.local):
+            return unmapped(view.local) == src
+        return self._namespaces.holds(view.netns, src)
+
+
+def _alive(records: list[SocketRecord], when: int) -> list[SocketRecord]:
+    return [r for r in records if r.closed is None or r.closed.time >= when]
+
+
+def _last_closed(records: list[SocketRecord]) -> list[SocketRecord]:
+    """Of sockets closed just before, one after the other on the same port, the last."""
+    if len({record.view.netns for record in records}) != 1:
+        return records
+    return [max(records, key=lambda r: r.closed.time if r.closed else 0)]
+
+
+def _ambiguous(records: list[SocketRecord]) -> str:
+    namespaces = len({r.view.netns for r in records})
+    where = f" in {namespaces} network namespaces" if namespaces > 1 else ""
+    return f"{len(records)} sockets{where} could have sent it: none is named"

@@ -1,0 +1,1 @@
+"""Incidents for people and for programs."""

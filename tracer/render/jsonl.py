@@ -1,0 +1,71 @@
+"""The JSON stream: one object a line, the same bytes from the same events."""
+
+from __future__ import annotations
+
+import json
+
+from tracer.events import Clock, End, Event, Header, Loss
+from tracer.incident import SCHEMA, Json
+from tracer.link import IncidentUpdate
+from tracer.timefmt import Anchor, utc_text
+from tracer.totals import Stats
+
+
+class JsonRenderer:
+    """Renders a trace in order. Each method returns whole lines, or nothing."""
+
+    def __init__(self) -> None:
+        self._anchor: Anchor | None = None
+
+    def event(self, event: Event) -> str:
+        """The header and the losses; other events show in the incidents."""
+        if isinstance(event, Header | Clock):
+            self._anchor = Anchor(event.time, event.realtime_ns, event.boottime_ns)
+        if isinstance(event, Header):
+            return _line(self._stamped("header", event.time) | _header(event))
+        if isinstance(event, Loss):
+            what: Json = {"what": event.what, "count": event.count}
+            return _line(self._stamped("loss", event.time) | what)
+        return ""
+
+    def update(self, update: IncidentUpdate) -> str:
+        """An incident as it stands; the same ``id`` comes again with a higher ``seq``."""
+        return _line(update.incident.to_json())
+
+    def end(self, end: End, stats: Stats) -> str:
+        """The last line of a trace that ended cleanly, with its totals."""
+        totals: Json = {
+            "reason": end.reason,
+            "misses": stats.misses,
+            "incidents": stats.incidents,
+            "sockets": stats.sockets,
+            "losses": stats.losses,
+            "forgotten": stats.forgotten,
+        }
+        return _line(self._stamped("end", end.time) | totals)
+
+    def _stamped(self, kind: str, monotonic: int) -> Json:
+        utc = self._anchor.utc(monotonic) if self._anchor else None
+        time = None if utc is None else utc_text(utc)
+        return {"kind": kind, "schema": SCHEMA, "time": time, "mono_ns": monotonic}
+
+
+def _header(header: Header) -> Json:
+    targets = zip(header.targets, header.target_names, strict=False)
+    return {
+        "tool": header.tool,
+        "version": header.version,
+        "host": header.host,
+        "boot_id": header.boot_id,
+        "kernel": header.kernel,
+        "machine": header.machine,
+        "argv": list(header.argv),
+        "targets": [{"inum": inum, "name": name} for inum, name in targets],
+        "probes": list(header.probes),
+        "missing": [{"name": name, "reason": reason} for name, reason in header.missing],
+    }
+
+
+def _line(value: Json) -> str:
+    """ASCII only, so that whatever a name holds is one line and valid JSON."""
+    return json.dumps(value, ensure_ascii=True, separators=(", ", ": ")) + "\n"

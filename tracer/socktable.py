@@ -1,0 +1,321 @@
+"""The sockets known: one record each with its history, found by ends and port; bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import NamedTuple
+
+from tracer.addresses import unmapped
+from tracer.events import Call, Close, Holder, Owners, SockError, SocketView, Task
+from tracer.lru import Lru
+from tracer.match import is_connected
+
+# Successful connects kept for each socket: the one that set the present four-tuple, and the earlier
+# ones for a miss that is judged after the socket moved on.
+_CONNECTS = 4
+
+# Closed sockets of one port that a miss is held against, the latest.
+_CLOSED_ASKED = 64
+
+# A socket can still be seen (in a walk, a dump) for this long after its close was recorded, which
+# is at the entry of the function that closes it.
+_LINGER_NS = 1_000_000_000
+
+
+class SocketKey(NamedTuple):
+    """A socket's identity: its netns, and its inode where it has one, else what else tells it."""
+
+    netns: int
+    identity: str
+
+
+@dataclass(slots=True, eq=False)
+class SocketRecord:
+    """A socket: as last seen, and what made it so."""
+
+    key: SocketKey
+    view: SocketView
+    seen: int
+    connects: tuple[Call, ...] = ()
+    bound: Call | None = None
+    """The latest successful bind or autobind."""
+    task: Task | None = None
+    """Who made the latest call on it."""
+    closed: Close | None = None
+    told: SockError | None = None
+    """The latest error queued on it."""
+
+    def connect_for(self, view: SocketView, when: int) -> Call | None:
+        """The connect() that made the socket what ``view`` shows at ``when``; None if not seen."""
+        if not is_connected(view):
+            return None
+        ends = ends_of(view)
+        for call in reversed(self.connects):
+            if call.entered <= when and ends_of(call.after) == ends:
+                return call
+        return None
+
+    def spanning(self, when: int) -> Call | None:
+        """A successful connect() that was under way at ``when``."""
+        for call in reversed(self.connects):
+            if call.entered <= when <= call.time:
+                return call
+        return None
+
+
+class Ends(NamedTuple):
+    """A socket's four-tuple, mapped addresses as IPv4."""
+
+    local: str
+    lport: int
+    peer: str
+    pport: int
+
+
+def ends_of(view: SocketView) -> Ends:
+    """The four-tuple of a view; an unconnected socket's peer is empty whatever it still holds."""
+    if not is_connected(view):
+        return Ends(unmapped(view.local), view.lport, "", 0)
+    return Ends(unmapped(view.local), view.lport, unmapped(view.peer), view.pport)
+
+
+class _Shelf:
+    """Records in LRU order, found by port, by ends, or unconnected by port."""
+
+    def __init__(self, limit: int) -> None:
+        self.records: Lru[SocketKey, SocketRecord] = Lru(limit)
+        self._index: dict[tuple[object, ...], dict[SocketKey, None]] = {}
+
+    def put(self, record: SocketRecord) -> list[SocketRecord]:
+        """Add, or add again after `take`; returns the records forgotten for it."""
+        for entry in _entries(record.view):
+            self._index.setdefault(entry, {})[record.key] = None
+        gone = self.records.put(record.key, record)
+        for old in gone:
+            self._unlink(old)
+        return gone
+
+    def take(self, key: SocketKey) -> SocketRecord | None:
+        """Remove a record, to change its view or for good."""
+        record = self.records.pop(key)
+        if record is not None:
+            self._unlink(record)
+        return record
+
+    def find(self, entry: tuple[object, ...]) -> Iterator[SocketRecord]:
+        """The records under an entry of the index, in the order of their arrival."""
+        for key in self._index.get(entry, ()):
+            record = self.records.get(key)
+            if record is not None:
+                yield record
+
+    def latest(self, entry: tuple[object, ...], limit: int) -> Iterator[SocketRecord]:
+        """The last ``limit`` records under an entry, the last to arrive first."""
+        for key in islice(reversed(self._index.get(entry, {})), limit):
+            record = self.records.get(key)
+            if record is not None:
+                yield record
+
+    def _unlink(self, record: SocketRecord) -> None:
+        for entry in _entries(record.view):
+            keys = self._index.get(entry)
+            if keys is not None:
+                keys.pop(record.key, None)
+                if not keys:
+                    del self._index[entry]
+
+
+def _entries(view: SocketView) -> Iterator[tuple[object, ...]]:
+    """Where a socket is found; nowhere while it has no port."""
+    if not view.lport:
+        return
+    yield ("port", view.netns, view.lport)
+    if is_connected(view):
+        ends = ends_of(view)
+        yield ("ends", *ends)
+        yield ("local", ends.local, ends.lport)
+    else:
+        yield ("unconnected", view.lport)
+
+
+class SocketTable:
+    """Every socket seen, open or closed within the window."""
+
+    def __init__(self, limit: int, closed_limit: int, closed_window_ns: int) -> None:
+        self._open = _Shelf(limit)
+        self._closed = _Shelf(closed_limit)
+        self._window = closed_window_ns
+        self._by_sock: dict[str, SocketKey] = {}
+        self._holders: Lru[int, tuple[Holder, ...]] = Lru(limit)
+
+    def __len__(self) -> int:
+        """How many open sockets are known."""
+        return len(self._open.records)
+
+    @property
+    def forgotten(self) -> int:
+        """How many sockets were forgotten to stay within the limits."""
+        return self._open.records.forgotten + self._closed.records.forgotten
+
+    # What is learned
+
+    def observe(self, view: SocketView, when: int) -> SocketRecord:
+        """Take in a socket as it was seen, by any source."""
+        key = self.key(view)
+        lingering = self._closed.records.get(key)
+        if lingering is not None:
+            if _still_closing(lingering, view, when):
+                return lingering
+            if not view.inode:
+                # Its struct sock is in use again; without an inode nothing else tells them apart.
+                key = SocketKey(view.netns, f"sock {view.sock}")
+        record = self._open.take(key)
+        if record is None:
+            record = SocketRecord(key, view, when)
+        elif when >= record.seen:
+            record.view, record.seen = _merged(record.view, view), when
+        self._shelve(record)
+        return record
+
+    def called(self, call: Call) -> SocketRecord:
+        """Take in a connect, bind or autobind."""
+        record = self.observe(call.after, call.time)
+        record.task = call.task
+        if call.error == 0 and call.op == "connect":
+            record.connects = (*record.connects, call)[-_CONNECTS:]
+        elif call.error == 0:
+            record.bound = call
+        return record
+
+    def close(self, close: Close) -> None:
+        """Move a socket to the closed ones, as it was at its close."""
+        record = self.observe(close.socket, close.time)
+        if record.closed is not None:
+            return
+        self._open.take(record.key)
+        record.closed = close
+        self._expire(close.time)
+        self._closed.take(record.key)
+        for gone in self._closed.put(record):
+            self._unname(gone)
+
+    def told(self, error: SockError) -> SocketRecord:
+        """Take in an error queued on a socket."""
+        record = self.observe(error.socket, error.time)
+        if error.errno:
+            record.told = error
+        return record
+
+    def owned(self, owners: Owners) -> None:
+        """Take in who holds a socket; having found nobody does not unsay an earlier finding."""
+        if owners.inode and (owners.holders or owners.inode not in self._holders):
+            self._holders.put(owners.inode, owners.holders)
+
+    # What is asked
+
+    def record(self, view: SocketView) -> SocketRecord | None:
+        """The record of a socket seen earlier."""
+        key = self.key(view)
+        return self._open.records.get(key) or self._closed.records.get(key)
+
+    def holders(self, inode: int) -> tuple[Holder, ...]:
+        """The processes found holding a socket; empty where none is known."""
+        return self._holders.get(inode) or ()
+
+    def on_port(self, netns: int, port: int) -> list[SocketRecord]:
+        """Open sockets on a port of a namespace."""
+        return list(self._open.find(("port", netns, port)))
+
+    def closed_on_port(self, netns: int, port: int, when: int) -> list[SocketRecord]:
+        """Sockets on a port closed within the window before ``when``: the latest, newest first.
+
+        A port that is opened and closed all the time must not make every miss on it a long search.
+        """
+        found = self._closed.latest(("port", netns, port), _CLOSED_ASKED)
+        return [r for r in found if r.closed and 0 <= when - r.closed.time <= self._window]
+
+    def connected(self, ends: Ends, alive_at: int) -> list[SocketRecord]:
+        """Connected sockets of any namespace with exactly these ends, not closed by then."""
+        return self._alive(("ends", *ends), alive_at)
+
+    def connected_from(self, local: str, lport: int, alive_at: int) -> list[SocketRecord]:
+        """Connected sockets of any namespace with this local end, not closed by then."""
+        return self._alive(("local", local, lport), alive_at)
+
+    def unconnected(self, lport: int, alive_at: int) -> list[SocketRecord]:
+        """Unconnected sockets of any namespace on a local port, not closed by then."""
+        return self._alive(("unconnected", lport), alive_at)
+
+    def _alive(self, entry: tuple[object, ...], when: int) -> list[SocketRecord]:
+        closed = [r for r in self._closed.find(entry) if r.closed and r.closed.time >= when]
+        return [*self._open.find(entry), *closed]
+
+    # Identity
+
+    def key(self, view: SocketView) -> SocketKey:
+        """By inode; else by the struct sock, the cookie, the four-tuple, whatever is there."""
+        if view.inode:
+            return SocketKey(view.netns, f"inode {view.inode}")
+        known = self._by_sock.get(view.sock) if view.sock else None
+        if known is not None and known.netns == view.netns:
+            return known
+        if view.sock:
+            return SocketKey(view.netns, f"sock {view.sock}")
+        if view.cookie:
+            return SocketKey(view.netns, f"cookie {view.cookie}")
+        return SocketKey(view.netns, f"ends {ends_of(view)}")
+
+    def _shelve(self, record: SocketRecord) -> None:
+        """Put an open record; a struct sock that now is another socket ends the earlier one."""
+        sock = record.view.sock
+        earlier = self._by_sock.get(sock) if sock else None
+        if earlier is not None and earlier != record.key:
+            old = self._open.take(earlier)
+            if old is not None and not old.view.inode:
+                # The same socket, seen before it had an inode.
+                record.connects, record.bound, record.task = old.connects, old.bound, old.task
+        if sock:
+            self._by_sock[sock] = record.key
+        for gone in self._open.put(record):
+            self._unname(gone)
+
+    def _unname(self, record: SocketRecord) -> None:
+        sock = record.view.sock
+        if self._by_sock.get(sock) == record.key:
+            del self._by_sock[sock]
+
+    def _expire(self, now: int) -> None:
+        """Drop what was closed before the window; it was not forgotten, it is over."""
+        keep = max(self._window, _LINGER_NS)
+        oldest = self._closed.records.oldest()
+        while oldest is not None and oldest.closed and now - oldest.closed.time > keep:
+            self._closed.take(oldest.key)
+            self._unname(oldest)
+            oldest = self._closed.records.oldest()
+
+
+def _still_closing(record: SocketRecord, view: SocketView, when: int) -> bool:
+    """Whether a sighting of a closed socket is that socket on its way out, not its successor."""
+    if record.closed is None:
+        return False
+    soon = when - record.closed.time <= _LINGER_NS
+    return soon and (bool(view.inode) or ends_of(view) == ends_of(record.view))
+
+
+def _merged(old: SocketView, new: SocketView) -> SocketView:
+    """The newer view, with what its source did not tell taken from the older one."""
+    same_ends = ends_of(old) == ends_of(new)
+    return replace(
+        new,
+        sock=new.sock or old.sock,
+        cookie=new.cookie or old.cookie,
+        netns_cookie=new.netns_cookie or old.netns_cookie,
+        local4=old.local4 if new.local4 is None and same_ends else new.local4,
+        peer4=old.peer4 if new.peer4 is None and same_ends else new.peer4,
+        v6only=old.v6only if new.v6only is None else new.v6only,
+        addr_lock=old.addr_lock if new.addr_lock is None else new.addr_lock,
+        port_lock=old.port_lock if new.port_lock is None else new.port_lock,
+        uid=old.uid if new.uid is None else new.uid,
+    )
