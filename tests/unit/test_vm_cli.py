@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from vm import cli, machine
+from vm import cli, machine, processors
 
 
 def test_all_behind_the_dashes_is_the_command() -> None:
@@ -51,7 +51,7 @@ def test_commas_in_paths_reach_qemu_doubled() -> None:
         kernel=Path("/k"),
         initramfs=8,
         console=9,
-        processor=machine.EMULATION,
+        processor=processors.emulated((10, 0)),
         megabytes=512,
         disks={"root": "/a,b/root.ext4"},
         share=Path("/c,d"),
@@ -63,6 +63,15 @@ def test_commas_in_paths_reach_qemu_doubled() -> None:
 
 
 def test_counting_instructions_takes_one_processor() -> None:
-    assert machine.COUNTING[machine.COUNTING.index("-smp") + 1] == "1"
-    assert "-icount" in machine.COUNTING
-    assert "-icount" not in machine.EMULATION
+    counting = processors.COUNTING
+    assert counting[counting.index("-smp") + 1] == "1"
+    assert "-icount" in counting
+
+
+@pytest.mark.parametrize(
+    ("version", "threads"), [((0, 0), "single"), ((7, 2), "single"), ((8, 1), "multi")]
+)
+def test_two_emulated_processors_share_a_thread_where_they_must(
+    version: tuple[int, int], threads: str
+) -> None:
+    assert f"tcg,thread={threads}" in processors.emulated(version)

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import checkout, headers_image, kernels, kvm, machine, rootfs, terminal
+from . import checkout, headers_image, kernels, kvm, machine, processors, rootfs, terminal
 from .cpio import Cpio
 from .errors import VmError
 from .kernel_image import KernelImage, kernel_image
@@ -62,8 +62,10 @@ def run(options: Options) -> int:
 
 def _processor(options: Options, kernel: KernelImage, base: rootfs.BaseImage) -> tuple[str, ...]:
     if options.icount:
-        return machine.COUNTING
-    return machine.KVM if kvm.works(kernel.kernel, base.initramfs) else machine.EMULATION
+        return processors.COUNTING
+    if kvm.works(kernel.kernel, base.initramfs):
+        return processors.KVM
+    return processors.emulated(processors.qemu_version(machine.QEMU))
 
 
 def _initramfs(

@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from . import cache, machine
+from . import cache, machine, processors
 from .cpio import Cpio
 from .run import TIED
 
@@ -51,7 +51,7 @@ def _boots(kernel: Path, tools: Path) -> bool:
         "--core=0",
         machine.QEMU,
         *machine.BARE,
-        *machine.KVM,
+        *processors.KVM,
         "-m",
         "512",
         "-serial",

@@ -170,5 +170,6 @@ class Session:
     def _failure(self, what: str) -> VmError:
         console = self._console()
         trouble = list(filter(TROUBLE.search, console))
-        why = f": {trouble[-1]}" if trouble else ""
-        return VmError(f"{what}{why}; the end of its console:", "\n".join(console[-20:]))
+        why = f": {trouble[0]}" if trouble else ""
+        shown = console if self.verbose else console[-20:]
+        return VmError(f"{what}{why}; the end of its console:", "\n".join(shown))
