@@ -67,6 +67,18 @@ def test_no_btf() -> None:
     assert "CONFIG_DEBUG_INFO_BTF" in one_line(_in_private_mounts(hide))
 
 
+def test_a_symbol_is_absent() -> None:
+    """No supported kernel lacks one, so a name is asked for that none has."""
+    code = (
+        "from dataclasses import replace; from tracer.kernel import session;"
+        "session.PROBES = tuple(replace(p, symbols=('no_such_function',)) if p.name == 'icmp' else p"
+        " for p in session.PROBES);"
+        "from tracer.cli.main import main; main(['live'])"
+    )
+    done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, check=False)
+    assert "no kernel function no_such_function can be probed" in one_line(done)
+
+
 def test_lockdown_is_named(tmp_path: Path) -> None:
     """The kernel cannot be locked down for one test, so only its refusal is played here."""
     lockdown = tmp_path / "lockdown"
@@ -129,18 +141,25 @@ def test_what_cannot_be_meant(arguments: list[str], words: str) -> None:
     assert words in one_line(done, done.returncode)
 
 
-def test_a_full_disk_stops_the_recording_not_the_trace(tmp_path: Path, box: Namespace) -> None:
+def test_a_full_disk_stops_the_recording_of_a_targets_trace_not_the_trace(
+    tmp_path: Path, box: Namespace
+) -> None:
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(small)], check=True)
     try:
-        trace = Live(small, "-w", str(small / "recording"))
+        trace = Live(small, "-N", box.name)
         client = box.udp(bind=("127.0.0.1", 6900))
         for port in range(6901, 6999):
             client.sendto(b"fill the disk", ("127.0.0.1", port))
         wait_for(lambda: "No space left" in trace.stderr(), "the full disk")
         client.sendto(b"after", ("127.0.0.1", 6899))
         assert trace.incident(dport=6899)["cause"] == "no-socket"
+        with Namespace("other") as other:
+            other.udp().sendto(b"of another namespace", ("127.0.0.1", 6898))
+            client.sendto(b"marker", ("127.0.0.1", 6897))
+            trace.incident(dport=6897)
+            assert trace.incidents(dport=6898) == []
         trace.stop()
         assert trace.process.returncode == 1
     finally:
