@@ -140,6 +140,7 @@ def test_the_connect_that_made_a_four_tuple_is_found_after_the_next() -> None:
     assert first is not None
     assert second is not None
     assert (first.after, second.after) == (TIED, LATER)
+    assert record.connect_for(TIED, at(25)) == first
     assert record.connect_for(OPEN, at(25)) is None
 
 
@@ -198,6 +199,7 @@ def test_a_struct_sock_in_use_again_without_an_inode_is_a_new_socket() -> None:
     sockets.observe(replace(OPEN, inode=0), at(5000))
     assert len(sockets) == 1
     assert sockets.on_port(OPEN.netns, 53)[0].closed is None
+    assert known(sockets, OPEN).closed is not None
 
 
 def test_an_inode_in_use_again_is_a_new_socket_without_the_old_ones_history() -> None:
