@@ -1,0 +1,1 @@
+"""The tests: unit (pure), system (root and network namespaces), kernel (inside the VM)."""

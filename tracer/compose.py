@@ -10,7 +10,7 @@ from tracer.describe import Describer
 from tracer.episode import Episode
 from tracer.errnos import errno_name
 from tracer.events import LOSSES, Header, Miss, SocketView
-from tracer.incident import Icmp, Incident, Lookup, NotTold, Socket, Told, icmp_name
+from tracer.incident import Icmp, IcmpStatus, Incident, Lookup, NotTold, Socket, Told, icmp_name
 from tracer.judge import Verdict
 from tracer.match import is_connected
 from tracer.socktable import Ends, ends_of
@@ -33,9 +33,9 @@ def compose(
         mono_ns=miss.time,
         last_time=describer.time(episode.last),
         count=episode.count,
-        datagram=miss.datagram,
+        datagram=describer.datagram(miss),
         netns=describer.netns(miss.netns, miss.netns_cookie),
-        icmp=_icmp(miss, bool(told)),
+        icmp=_icmp(episode, header),
         lookup=_lookup(miss),
         cause=verdict.cause,
         mismatch=verdict.mismatch,
@@ -82,10 +82,27 @@ def _id(episode: Episode, header: Header | None) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def _icmp(miss: Miss, told: bool) -> Icmp:
-    """What probes see is the attempt to send; that a local socket was told proves the rest."""
+def _icmp(episode: Episode, header: Header | None) -> Icmp:
+    miss = episode.miss
     name = icmp_name(miss.datagram.family, miss.icmp_type, miss.icmp_code)
-    return Icmp(miss.icmp_type, miss.icmp_code, name, "sent" if told else "attempted")
+    return Icmp(miss.icmp_type, miss.icmp_code, name, _status(episode, header))
+
+
+def _status(episode: Episode, header: Header | None) -> IcmpStatus:
+    """The ICMP's fate. The probe at the miss sees the attempt to send; that a local socket was told
+    proves the rest, and so does the probe behind all limits, whose silence says "suppressed"."""
+    if episode.told:
+        return "sent"
+    if episode.fate is not None:
+        return episode.fate
+    silent = episode.streamed and not episode.losses and _sends_traced(header)
+    return "suppressed" if silent else "attempted"
+
+
+def _sends_traced(header: Header | None) -> bool:
+    """Whether ICMPs of either family are seen to leave (net/ipv4/icmp.c, net/ipv6/icmp.c)."""
+    pushes = {"icmp_push_reply", "icmpv6_push_pending_frames"}
+    return header is not None and pushes <= {probe.split(".", 1)[0] for probe in header.probes}
 
 
 def _lookup(miss: Miss) -> Lookup:

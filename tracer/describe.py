@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from tracer.addresses import endpoint, is_any
 from tracer.errnos import errno_name
-from tracer.events import Call, Close, Holder, SockError, SocketView, Task
+from tracer.events import Call, Close, Datagram, Holder, Miss, SockError, SocketView, Task
 from tracer.incident import Bind, Closed, Connect, LocalAndPeer, Netns, Process, Socket
 from tracer.match import is_connected
 from tracer.namespaces import Namespaces
@@ -26,6 +27,12 @@ class Describer:
     def time(self, monotonic: int) -> int | None:
         """UTC nanoseconds; None where the trace has no clock."""
         return None if self._anchor is None else self._anchor.utc(monotonic)
+
+    def datagram(self, miss: Miss) -> Datagram:
+        """The datagram, its interface by name where only the number was told."""
+        datagram = miss.datagram
+        name = datagram.ifname or self._namespaces.links(miss.netns).get(datagram.ifindex, "")
+        return replace(datagram, ifname=name)
 
     def netns(self, inum: int, cookie: int) -> Netns:
         return Netns(inum, cookie, self._namespaces.name(inum, cookie))

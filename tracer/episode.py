@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tracer.counts import MissKey
-from tracer.events import Miss, MissCount, SockError, SocketView
+from tracer.events import Fate, Miss, MissCount, SockError, SocketView
 from tracer.incident import Incident
 from tracer.judge import Verdict
 from tracer.origin import Origin
@@ -42,6 +42,8 @@ class Episode:
     told: dict[tuple[SocketKey, int], SockError] = field(default_factory=dict)
     more_told: int = 0
     losses: dict[str, int] = field(default_factory=dict)
+    fate: Fate | None = None
+    """What became of the first ICMP; None where that was not seen."""
     verdict: Verdict | None = None
     due: int | None = None
     """When to settle or to tell the next update; None when there is nothing to tell."""

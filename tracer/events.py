@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Family = Literal["ipv4", "ipv6"]
+Fate = Literal["sent", "rate-limited"]
 
 # Values of sk_state for UDP (include/net/tcp_states.h): no other state occurs.
 TCP_ESTABLISHED = 1
@@ -23,7 +24,8 @@ class SocketView:
 
     ``sock`` is an opaque identity of the struct sock, good within one trace and reused after a
     close; empty where the source (udp_diag, /proc) does not tell it. ``inode`` and ``cookie`` are 0
-    where there is none. An unset peer is port 0 with the wildcard address.
+    where there is none. An unset peer is port 0 with the wildcard address; after connect(AF_UNSPEC)
+    an AF_INET6 socket keeps its old peer's address with port 0, which IPv6 lookups still compare.
     ``local4`` and ``peer4`` are what an IPv4 lookup compares on an AF_INET6 socket
     (skc_rcv_saddr, skc_daddr), None on AF_INET sockets and where the source does not tell them.
     """
@@ -78,7 +80,8 @@ class Datagram:
     """The headers of the UDP datagram an ICMP is about, as the receiver's kernel saw them.
 
     ``ifindex`` is the interface the lookup compared with (dif), ``sdif`` the enslaved one below a
-    VRF (0: none). ``length`` is the UDP header's, so the payload's plus 8.
+    VRF (0: none). ``ifname`` is empty where the route to an own address named another device than
+    loopback, which the datagram runs over. ``length`` is the UDP header's, so the payload's plus 8.
     """
 
     family: Family
@@ -106,6 +109,8 @@ class Walk:
     lost: int
     truncated: bool
     candidates: tuple[SocketView, ...]
+    chain: int = 0
+    """The slot's own count of its sockets, of every port and netns that share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,12 @@ class Header:
     """CLOCK_REALTIME at ``time``."""
     boottime_ns: int
     """CLOCK_BOOTTIME at ``time``."""
+    unproven: tuple[str, ...] = ()
+    """Probe names attached that no self-test can make fire."""
+    closed_window_ns: int = 60_000_000_000
+    """--closed-window of the live trace: a replay shows the same unless told otherwise."""
+    count: int | None = None
+    """--count of the live trace: it showed no more incidents than these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +226,19 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True)
+class IcmpFate:
+    """What became of a miss's ICMP: handed to IP, or stopped by a rate limit.
+
+    ``miss`` is the Miss's time. No such event, with the probes proven, means neither.
+    """
+
+    kind: ClassVar[str] = "fate"
+    time: int
+    miss: int
+    status: Fate
+
+
+@dataclass(frozen=True, slots=True)
 class MissCount:
     """The kernel's counter of a miss that repeats, read between two streamed misses.
 
@@ -231,6 +255,10 @@ class MissCount:
     since: int
     last: int
     total: int
+    sent: int | None = None
+    """Of ``total``, ICMPs handed to IP; None when not told."""
+    limited: int | None = None
+    """Of ``total``, ICMPs a rate limit stopped; None when not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +322,7 @@ class End:
     kind: ClassVar[str] = "end"
     time: int
     reason: str
-    """"interrupted", "duration", "count", "terminated" or "failed: ..."."""
+    """"interrupted", "duration", "count", "terminated", "output closed" or "failed: ..."."""
 
 
 Event = (
@@ -304,6 +332,7 @@ Event = (
     | Close
     | SockError
     | Miss
+    | IcmpFate
     | MissCount
     | SocketSeen
     | Owners
@@ -323,4 +352,5 @@ LOSSES = {
     "key": "misses that could not be aggregated (table of misses full)",
     "inflight": "calls whose entry could not be remembered",
     "netns": "misses whose network namespace could not be read",
+    "fate": "records of what became of an ICMP",
 }

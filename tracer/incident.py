@@ -213,6 +213,9 @@ class NotTold:
         return {"socket": self.socket.to_json(), "why": self.why}
 
 
+IcmpStatus = Literal["sent", "rate-limited", "suppressed", "attempted", "received"]
+
+
 @dataclass(frozen=True, slots=True)
 class Icmp:
     """The ICMP sent about the datagram, and what is known of its fate."""
@@ -220,7 +223,7 @@ class Icmp:
     type: int
     code: int
     name: str | None
-    status: Literal["sent", "rate-limited", "suppressed", "attempted", "received"]
+    status: IcmpStatus
 
     def to_json(self) -> Json:
         return {"type": self.type, "code": self.code, "name": self.name, "status": self.status}

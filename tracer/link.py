@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tracer.compose import compose
 from tracer.counts import MissCounts, MissKey, flow_of, key_of
+from tracer.deadlines import Deadlines
 from tracer.describe import Describer
 from tracer.episode import Episode, miss_from_count, same_verdict
 from tracer.episodes import Episodes, KeyState
@@ -17,6 +18,7 @@ from tracer.events import (
     End,
     Event,
     Header,
+    IcmpFate,
     Loss,
     Miss,
     MissCount,
@@ -29,7 +31,6 @@ from tracer.incident import Incident
 from tracer.judge import Judge, Verdict
 from tracer.namespaces import Namespaces
 from tracer.origin import OriginFinder
-from tracer.schedule import Schedule
 from tracer.socktable import SocketTable
 from tracer.timefmt import NS, Anchor
 from tracer.told import ErrorsTold
@@ -79,7 +80,7 @@ class Linker:
         self._counts = MissCounts(limits.keys)
         self._episodes = Episodes(limits.incidents, self._retire)
         self._errors = ErrorsTold(self._episodes, self._namespaces, settle_ns, limits.errors)
-        self._schedule = Schedule()
+        self._deadlines = Deadlines()
         self._settled_early = 0
         self._recent: deque[Episode] = deque(maxlen=limits.settling)
         self._losses: deque[Loss] = deque(maxlen=_LOSSES)
@@ -110,7 +111,7 @@ class Linker:
 
     def next_deadline(self) -> int | None:
         """The event time at which something is due: a live trace owes a Tick when it has passed."""
-        return self._schedule.next()
+        return self._deadlines.next()
 
     @property
     def stats(self) -> Stats:
@@ -141,6 +142,8 @@ class Linker:
                 self._miss(event)
             case MissCount():
                 self._count(event)
+            case IcmpFate():
+                self._fate(event)
             case SockError():
                 self._table.told(event)
                 if event.errno:
@@ -194,6 +197,13 @@ class Linker:
             miss = miss_from_count(event, event.total - new)
             self._begin(miss, new, event.last, streamed=False)
 
+    def _fate(self, event: IcmpFate) -> None:
+        """Microseconds after its miss, so it is among the latest still settling."""
+        for episode in reversed(self._episodes.settling):
+            if episode.miss.time == event.miss:
+                episode.fate = event.status
+                return
+
     def _loss(self, event: Loss) -> None:
         self._lost[event.what] = self._lost.get(event.what, 0) + event.count
         self._losses.append(event)
@@ -230,7 +240,7 @@ class Linker:
                 episode.lose(loss.what, loss.count)
         self._episodes.add(episode)
         self._remember(episode)
-        self._schedule.set(episode, max(self._now, miss.time) + self._settle_ns)
+        self._deadlines.set(episode, max(self._now, miss.time) + self._settle_ns)
         self._tell_waiting(key)
         if len(self._episodes.settling) > self._limits.settling:
             self._settled_early += 1
@@ -257,7 +267,7 @@ class Linker:
     def _changed(self, episode: Episode) -> None:
         """Have a change of a judged episode told in its time."""
         if episode.verdict is not None and episode.due is None:
-            self._schedule.set(episode, episode.next_update(self._now + self._settle_ns))
+            self._deadlines.set(episode, episode.next_update(self._now + self._settle_ns))
 
     def _settle(self, episode: Episode, state: KeyState | None = None) -> None:
         """Judge an episode: it joins the incident with the same verdict, or becomes one."""
@@ -302,8 +312,8 @@ class Linker:
 
     def _run_due(self, *, everything: bool = False) -> None:
         """Settle and tell what is due by now, in the order of the deadlines."""
-        while (due := self._schedule.next()) is not None and (everything or due <= self._now):
-            episode = self._schedule.pop()
+        while (due := self._deadlines.next()) is not None and (everything or due <= self._now):
+            episode = self._deadlines.pop()
             if episode.verdict is None:
                 self._settle(episode)
             else:

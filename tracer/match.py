@@ -127,14 +127,14 @@ def _device(
     """include/net/inet_sock.h:inet_bound_dev_eq."""
     if not socket.device:
         if datagram.sdif and not l3mdev_accept:
-            yield Mismatch(Cause.DEVICE, "unbound", _ifname(datagram))
+            yield Mismatch(Cause.DEVICE, "unbound", _ifname(datagram, links))
     elif socket.device not in (datagram.ifindex, datagram.sdif):
         bound = links.get(socket.device, str(socket.device))
-        yield Mismatch(Cause.DEVICE, bound, _ifname(datagram))
+        yield Mismatch(Cause.DEVICE, bound, _ifname(datagram, links))
 
 
-def _ifname(datagram: Datagram) -> str:
-    return datagram.ifname or str(datagram.ifindex)
+def _ifname(datagram: Datagram, links: Mapping[int, str]) -> str:
+    return datagram.ifname or links.get(datagram.ifindex, str(datagram.ifindex))
 
 
 def nearest(

@@ -35,7 +35,7 @@ class OriginFinder:
         for records in self._tiers(miss):
             # What arrives on loopback has not left its namespace; elsewhere the same address and
             # port can exist once more.
-            if miss.datagram.ifname == "lo":
+            if miss.datagram.ifname in ("lo", ""):
                 records = [r for r in records if r.view.netns == miss.netns]
             chosen = _alive(records, miss.time) or _last_closed(records)
             if len(chosen) == 1:

@@ -1,33 +1,61 @@
-"""When which episode is due: deadlines in event time, in the order they were set."""
+"""What a live trace does by the clock: anchors, status lines, its end, and how long to wait."""
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+IDLE_MS = 250
+"""The longest wait for an event: signals, flushes and look-ups must not wait longer."""
 
-from tracer.episode import Episode
+GRACE_NS = 20_000_000
+"""How late an event may come out of the kernel's buffer: time is known to have passed only then."""
+
+CLOCK_NS = 60_000_000_000
+"""A clock anchor is recorded, and the namespaces are looked at again, this often."""
+
+STATUS_S = (10, 30, 60, 120, 300)
+"""When the first status lines come, seconds after the start; then one as often as the last."""
+
+_SECOND = 1_000_000_000
 
 
 class Schedule:
-    """At most one deadline for an episode, kept in its ``due``."""
+    """The times of one trace, in monotonic nanoseconds, from its start on."""
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Episode]] = []
-        self._pushed = 0
+    def __init__(self, start: int, duration_ns: int | None) -> None:
+        self._start = start
+        self._end = None if duration_ns is None else start + duration_ns
+        self._next_clock = start + CLOCK_NS
+        self._statuses = 0
 
-    def set(self, episode: Episode, due: int) -> None:
-        """Make an episode due at a time, and at no other."""
-        episode.due = due
-        self._pushed += 1
-        heappush(self._heap, (due, self._pushed, episode))
+    def elapsed(self, now: int) -> int:
+        """Nanoseconds since the start."""
+        return now - self._start
 
-    def next(self) -> int | None:
-        """The earliest deadline; entries whose episode has another one by now are dropped."""
-        while self._heap and self._heap[0][2].due != self._heap[0][0]:
-            heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+    def over(self, now: int) -> bool:
+        """The trace has lasted as long as it was to."""
+        return self._end is not None and now >= self._end
 
-    def pop(self) -> Episode:
-        """Take the episode of the earliest deadline, which `next` has just told."""
-        episode = heappop(self._heap)[2]
-        episode.due = None
-        return episode
+    def clock_due(self, now: int) -> bool:
+        """True once for each time a clock anchor is due."""
+        if now < self._next_clock:
+            return False
+        self._next_clock = now + CLOCK_NS
+        return True
+
+    def status_due(self, now: int) -> bool:
+        """True once for each time a status line is due."""
+        last = len(STATUS_S) - 1
+        seconds = STATUS_S[min(self._statuses, last)]
+        seconds += STATUS_S[last] * max(0, self._statuses - last)
+        if now < self._start + seconds * _SECOND:
+            return False
+        self._statuses += 1
+        return True
+
+    def wait_ms(self, now: int, deadline: int | None) -> int:
+        """How long to wait for an event when the consumer has a deadline: up to `IDLE_MS`."""
+        until = now + IDLE_MS * 1_000_000
+        if deadline is not None:
+            until = min(until, deadline + GRACE_NS)
+        if self._end is not None:
+            until = min(until, self._end)
+        return max(0, -(-(until - now) // 1_000_000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 from tracer.addresses import unmapped
@@ -14,6 +15,9 @@ from tracer.match import is_connected
 # Successful connects kept for each socket: the one that set the present four-tuple, and the earlier
 # ones for a miss that is judged after the socket moved on.
 _CONNECTS = 4
+
+# Closed sockets of one port that a miss is held against, the latest.
+_CLOSED_ASKED = 64
 
 # A socket can still be seen (in a walk, a dump) for this long after its close was recorded, which
 # is at the entry of the function that closes it.
@@ -103,6 +107,13 @@ class _Shelf:
     def find(self, entry: tuple[object, ...]) -> Iterator[SocketRecord]:
         """The records under an entry of the index, in the order of their arrival."""
         for key in self._index.get(entry, ()):
+            record = self.records.get(key)
+            if record is not None:
+                yield record
+
+    def latest(self, entry: tuple[object, ...], limit: int) -> Iterator[SocketRecord]:
+        """The last ``limit`` records under an entry, the last to arrive first."""
+        for key in islice(reversed(self._index.get(entry, {})), limit):
             record = self.records.get(key)
             if record is not None:
                 yield record
@@ -218,8 +229,11 @@ class SocketTable:
         return list(self._open.find(("port", netns, port)))
 
     def closed_on_port(self, netns: int, port: int, when: int) -> list[SocketRecord]:
-        """Sockets on a port that were closed within the window before ``when``."""
-        found = self._closed.find(("port", netns, port))
+        """Sockets on a port closed within the window before ``when``: the latest, newest first.
+
+        A port that is opened and closed all the time must not make every miss on it a long search.
+        """
+        found = self._closed.latest(("port", netns, port), _CLOSED_ASKED)
         return [r for r in found if r.closed and 0 <= when - r.closed.time <= self._window]
 
     def connected(self, ends: Ends, alive_at: int) -> list[SocketRecord]:

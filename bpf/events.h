@@ -1,0 +1,189 @@
+/* The wire structs: what the probes put into the ring buffer, defined here and nowhere else.
+ *
+ * Explicit padding, no pointers' sizes left to chance; tracer/wire.py mirrors each struct and a test
+ * compares the two member by member. Change a struct and WIRE_VERSION with it.
+ * Addresses of 16 bytes hold an IPv4 address in their first 4. Ports are in host order.
+ */
+#ifndef UDPTRACE_EVENTS_H
+#define UDPTRACE_EVENTS_H
+
+#define WIRE_VERSION 1
+
+enum wire_kind {
+    WIRE_CONNECT = 1,
+    WIRE_BIND = 2,
+    WIRE_AUTOBIND = 3,
+    WIRE_CLOSE = 4,
+    WIRE_ERROR = 5,
+    WIRE_CANDIDATE = 6,
+    WIRE_MISS = 7,
+    WIRE_CONNECT6 = 8, /* struct wire_call, from the IPv6 function */
+    WIRE_FATE = 9,
+};
+
+/* Loss counters, in the order of LOSSES in tracer/events.py. */
+enum wire_loss {
+    LOSS_CALL = 0,
+    LOSS_CLOSE = 1,
+    LOSS_ERROR = 2,
+    LOSS_MISS = 3,
+    LOSS_CANDIDATE = 4,
+    LOSS_KEY = 5,
+    LOSS_INFLIGHT = 6,
+    LOSS_NETNS = 7,
+    LOSS_FATE = 8,
+    LOSS_KINDS = 9,
+};
+
+/* Bits of wire_socket.flags. */
+#define SOCKET_V6ONLY 1
+#define SOCKET_ADDR_LOCK 2
+#define SOCKET_PORT_LOCK 4
+#define SOCKET_REUSEPORT 8
+
+/* Bits of wire_miss.flags. */
+#define MISS_PROVEN 1    /* the skb shows that UDP's receive path sent this ICMP */
+#define MISS_WALKED 2    /* the port's slot was read */
+#define MISS_TRUNCATED 4 /* ... and its chain went on after the last node */
+#define MISS_LOOKUPS 8   /* the lookup probe is attached: `passes` means something */
+
+struct wire_header {
+    __u8 kind;
+    __u8 version;
+    __u16 size; /* of the whole record */
+    __u32 cpu;
+    __u64 time_ns; /* CLOCK_MONOTONIC */
+};
+
+struct wire_task {
+    __u32 pid; /* thread group, in the initial pid namespace */
+    __u32 tid;
+    __u32 uid;
+    __u32 pad;
+    __u64 start_ns; /* CLOCK_BOOTTIME */
+    char comm[16];
+};
+
+struct wire_socket {
+    __u64 sock; /* address of struct sock: an identity, never dereferenced by the reader */
+    __u64 cookie;
+    __u64 inode;
+    __u64 netns_cookie;
+    __u32 netns;
+    __u32 device;
+    __u8 local4[4]; /* skc_rcv_saddr: what IPv4 lookups compare, whatever the family */
+    __u8 peer4[4];
+    __u8 local6[16];
+    __u8 peer6[16];
+    __u32 uid;
+    __u16 lport;
+    __u16 pport;
+    __u16 family;
+    __u8 state;
+    __u8 flags;
+    __u32 pad;
+};
+
+/* WIRE_CONNECT, WIRE_BIND, WIRE_AUTOBIND */
+struct wire_call {
+    struct wire_header header;
+    struct wire_task task;
+    __u64 entered_ns;
+    __s32 error; /* the function's return value: 0 or a negative errno */
+    __u16 requested_family;
+    __u16 requested_port;
+    __u8 requested_addr[16];
+    struct wire_socket before;
+    struct wire_socket after;
+};
+
+struct wire_close {
+    struct wire_header header;
+    struct wire_task task;
+    struct wire_socket socket;
+};
+
+struct wire_error {
+    struct wire_header header;
+    __s32 error; /* sk_err: a positive errno */
+    __u32 pad;
+    struct wire_socket socket;
+};
+
+/* One socket of a walk: sent before the WIRE_MISS it belongs to. */
+struct wire_candidate {
+    struct wire_header header;
+    __u64 walk;
+    struct wire_socket socket;
+};
+
+struct wire_miss {
+    struct wire_header header;
+    __u64 walk;
+    __u64 since_ns;
+    __u64 total;
+    __u64 caller; /* return address at the function's entry: a hint */
+    __u64 netns_cookie;
+    __u32 netns;
+    __u32 ifindex;
+    __u32 sdif;
+    __u32 length; /* of the UDP header */
+    __u8 saddr[16];
+    __u8 daddr[16];
+    __u16 sport;
+    __u16 dport;
+    __u16 family;
+    __u8 icmp_type;
+    __u8 icmp_code;
+    __u32 flags;
+    __u32 passes;
+    __u32 visited;
+    __u32 matching;
+    __u32 lost; /* of `matching`, not sent: the ring buffer was full */
+    __u32 chain; /* the slot's own count of its sockets */
+    char ifname[16];
+};
+
+/* What became of the ICMP of a miss that was sent as WIRE_MISS. None of these: it was suppressed
+ * (no route, a busy socket...). */
+struct wire_fate {
+    struct wire_header header;
+    __u64 walk;
+    __u32 status; /* enum fate */
+    __u32 pad;
+};
+
+enum fate {
+    FATE_SENT = 0, /* handed to IP */
+    FATE_RATE_LIMITED = 1,
+};
+
+/* Key and value of the map that counts repeated misses: read from user space as well. */
+struct miss_key {
+    __u64 netns_cookie;
+    __u32 netns;
+    __u32 ifindex;
+    __u32 sdif;
+    __u8 saddr[16];
+    __u8 daddr[16];
+    __u16 sport;
+    __u16 dport;
+    __u16 family;
+    __u8 icmp_type;
+    __u8 icmp_code;
+    __u32 proven;
+    char ifname[16];
+};
+
+struct miss_count {
+    __u64 since_ns;
+    __u64 last_ns;
+    __u64 total;
+    __u64 streamed_ns; /* when its evidence was last sent */
+    __u64 sent;        /* of `total`, ICMPs handed to IP, and those a rate limit stopped */
+    __u64 limited;
+    __u32 generation; /* of the port, when its evidence was last sent */
+    __u32 length;
+};
+
+#endif

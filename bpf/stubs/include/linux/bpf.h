@@ -1,0 +1,1 @@
+/* Stands in for the kernel's bpf.h: BCC brings its own definitions. */

@@ -1,0 +1,1 @@
+/* Stands in for the kernel's log2.h, which BCC includes and does not use. */

@@ -1,0 +1,104 @@
+"""The figures of scripts/bench: seconds and memory natively, guest instructions in the VM.
+
+usage: bench.py [--no-vm]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from tabulate import tabulate
+
+TOP = Path(__file__).resolve().parents[2]
+RUNS = 5
+
+# All that a start does before it attaches, which any machine with BTF can do.
+PREPARE = """
+import json, resource, time
+began = time.perf_counter()
+import tracer.cli.main, tracer.cli.live
+from tracer.kernel.program import Program, import_bcc, read_definitions
+bcc = import_bcc()
+imported = time.perf_counter()
+layout = read_definitions()
+read = time.perf_counter()
+Program(bcc, layout, lookups=True)
+compiled = time.perf_counter()
+print(json.dumps({
+    "imports": imported - began,
+    "BTF offsets": read - imported,
+    "compile": compiled - read,
+    "all before attaching": compiled - began,
+    "peak memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+}))
+"""
+
+# What a start prints with --verbose: "  compile  5.61 s".
+PHASE = re.compile(r"^\s*(?:udptrace: )?(?P<name>[\w -]+?):?\s+(?P<seconds>\d+\.\d+) s$")
+
+
+def native() -> list[list[str]]:
+    """Median seconds of the steps before attaching, and the largest peak memory."""
+    runs = []
+    for _ in range(RUNS):
+        done = subprocess.run(
+            ["/usr/bin/python3", "-c", PREPARE],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=TOP,
+            env={**os.environ, "PYTHONPATH": str(TOP)},
+        )
+        if done.returncode:
+            raise SystemExit(f"bench: {done.stderr.strip().splitlines()[-1]}")
+        runs.append(json.loads(done.stdout))
+    rows = [
+        [name, f"{statistics.median(run[name] for run in runs):.2f} s"]
+        for name in runs[0]
+        if name != "peak memory"
+    ]
+    peak = max(run["peak memory"] for run in runs)
+    targets = {"all before attaching": "< 0.70 s"}
+    return [
+        *([*row, targets.get(row[0], "")] for row in rows),
+        ["peak memory", f"{peak:.0f} MB", "<= 130 MB"],
+    ]
+
+
+def in_vm() -> list[list[str]]:
+    """Guest instructions of each phase of a whole start: with -icount a nanosecond is one."""
+    command = [
+        str(TOP / "scripts/vm"),
+        "--icount",
+        "--",
+        "udptrace",
+        "live",
+        "-v",
+        "--duration",
+        "0.1",
+    ]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                          stdin=subprocess.DEVNULL, check=False)  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"bench: the VM's run failed: {done.stderr.strip()}")
+    phases = [m for line in done.stderr.splitlines() if (m := PHASE.match(line))]
+    return [[m["name"], f"{float(m['seconds']) * 1000:,.0f} million"] for m in phases]
+
+
+def main(arguments: list[str]) -> int:
+    """Print the tables."""
+    print(tabulate(native(), headers=["start, natively", "median", "target"], tablefmt="simple"))
+    if "--no-vm" not in arguments:
+        print()
+        print(tabulate(in_vm(), headers=["start, kernel 6.12", "guest instructions"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

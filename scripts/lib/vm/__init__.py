@@ -1,0 +1,1 @@
+"""The micro-VM behind scripts/vm: stock Debian kernels under QEMU."""

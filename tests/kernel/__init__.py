@@ -1,0 +1,1 @@
+"""Kernel tests: real probes, real traffic; run as root inside the VM (scripts/test)."""

@@ -1,0 +1,107 @@
+"""A udptrace process under test: its JSON stream, read as it comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Emulation on shared cores is slow and uneven: waits end when the thing happens, this only bounds
+# a failure.
+DEADLINE_S = 120.0
+
+Json = dict[str, Any]
+
+
+def run(*arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """Run udptrace to its end."""
+    return subprocess.run(
+        ["udptrace", *arguments], capture_output=True, text=True, timeout=DEADLINE_S, **kwargs
+    )
+
+
+class Live:
+    """`udptrace live -f json` in the background, ready when the constructor returns."""
+
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.recording = directory / "recording"
+        self.lines: list[bytes] = []
+        self._incidents: dict[str, Json] = {}
+        self._lock = threading.Lock()
+        ready = directory / "ready"
+        self._errors = directory / "stderr"
+        with self._errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                ["udptrace", "live", "-f", "json", "-w", str(self.recording), "--verbose",
+                 "--ready-file", str(ready), *arguments],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        wait_for(lambda: ready.exists() or self.process.poll() is not None, "the ready file")
+        assert self.process.poll() is None, self.stderr()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            value = json.loads(line)
+            with self._lock:
+                self.lines.append(line)
+                if value["kind"] == "incident":
+                    self._incidents[value["id"]] = value
+
+    def incidents(self, **wanted: Any) -> list[Json]:
+        """The latest state of each incident whose datagram, cause... have these values."""
+        with self._lock:
+            return [i for i in self._incidents.values() if _matches(i, wanted)]
+
+    def incident(self, count: int = 1, **wanted: Any) -> Json:
+        """Wait for the one incident with these values and at least this count."""
+        wait_for(
+            lambda: any(i["count"] >= count for i in self.incidents(**wanted)),
+            lambda: f"an incident {wanted} (count {count}); there are {self.incidents()}",
+        )
+        found = self.incidents(**wanted)
+        assert len(found) == 1, found
+        return found[0]
+
+    def stderr(self) -> str:
+        """What it printed on standard error so far."""
+        return self._errors.read_text(errors="replace")
+
+    def stop(self, number: int = signal.SIGINT) -> bytes:
+        """End it as Ctrl-C does; returns all of standard output."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return b"".join(self.lines)
+
+
+def _matches(incident: Json, wanted: dict[str, Any]) -> bool:
+    flat = {**incident["datagram"], **{k: v for k, v in incident.items() if k != "datagram"}}
+    return all(flat[name] == value for name, value in wanted.items())
+
+
+def wait_for(holds: Callable[[], object], what: str | Callable[[], str]) -> None:
+    """Poll until it holds; fails the test after DEADLINE_S."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"in vain: {what if isinstance(what, str) else what()}")
+        time.sleep(0.02)
+
+
+def netns_inode(path: str) -> int:
+    """The inode number of a namespace file."""
+    return os.stat(path).st_ino

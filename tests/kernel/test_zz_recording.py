@@ -1,0 +1,58 @@
+"""The shared trace's own recording, replayed: the same bytes. Last, for it ends the trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+from tests.kernel.live import Live, run
+
+
+def test_replay_prints_the_same_bytes_and_text(live: Live) -> None:
+    printed = live.stop()
+    assert live.process.returncode == 0, live.stderr()
+    assert printed.count(b'"kind": "incident"') or printed.count(b'"kind":"incident"')
+    replayed = run("replay", "-f", "json", str(live.recording))
+    assert replayed.returncode == 0, replayed.stderr
+    assert replayed.stdout.encode() == printed
+    text = run("replay", str(live.recording))
+    assert text.returncode == 0, text.stderr
+    assert "remote-address" in text.stdout
+    assert max(map(len, text.stdout.splitlines())) <= 80
+
+
+def test_the_summary_says_that_nothing_was_lost(live: Live) -> None:
+    live.stop()
+    last = json.loads(live.lines[-1])
+    assert last["kind"] == "end"
+    assert "nothing lost" in live.stderr()
+
+
+def test_replay_needs_neither_root_nor_bcc(live: Live) -> None:
+    live.stop()
+    blocked = "import sys; sys.modules['bcc'] = None; from tracer.cli.main import main; main()"
+    with tempfile.NamedTemporaryFile(prefix="udptrace-") as copy:
+        copy.write(live.recording.read_bytes())
+        copy.flush()
+        os.fchmod(copy.fileno(), 0o644)
+        done = subprocess.run(
+            [sys.executable, "-c", blocked, "replay", "-f", "json", copy.name],
+            capture_output=True,
+            user=65534,
+            env={**os.environ, "PYTHONPATH": "/src"},
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"".join(live.lines)
+
+
+def test_peak_memory_is_what_the_readme_says(live: Live) -> None:
+    """Printed by --verbose at the end of the start, the compiler's included."""
+    live.stop()
+    match = re.search(r"peak memory (\d+) MB", live.stderr())
+    assert match is not None, live.stderr()
+    assert int(match[1]) <= 130

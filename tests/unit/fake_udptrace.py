@@ -1,0 +1,69 @@
+"""The command `udptrace` with a kernel session that invents a miss every 20 ms.
+
+Run as ``python -m tests.unit.fake_udptrace ARGUMENTS...``: all but the kernel is real. With
+FAKE_SESSION=silent nothing ever misses, with FAKE_SESSION=broken the session cannot start.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import types
+from dataclasses import dataclass, field, replace
+
+from tests.samples import DATAGRAM, MISS
+from tracer.cli.main import main
+from tracer.errors import UdptraceError
+from tracer.events import Event
+
+EVERY_MS = 20
+
+
+@dataclass
+class Phases:
+    """As tracer.kernel.session.Phases."""
+
+    taken: list[tuple[str, float]] = field(default_factory=lambda: [("compile", 0.25)])
+
+
+class Session:
+    """As tracer.kernel.session.Session."""
+
+    probes = ("connect", "icmp")
+    unproven = ()
+    missing = (("autobind", "no such symbol"),)
+
+    def __init__(self, lookups: bool, phases: Phases) -> None:
+        if os.environ.get("FAKE_SESSION") == "broken":
+            raise UdptraceError("this kernel has no kprobes")
+        self._silent = os.environ.get("FAKE_SESSION") == "silent"
+        self._number = 0
+
+    def poll(self, timeout_ms: int) -> list[Event]:
+        """A miss of a datagram that never missed before."""
+        time.sleep(min(timeout_ms, EVERY_MS) / 1000)
+        if self._silent:
+            return []
+        self._number += 1
+        now = time.monotonic_ns()
+        return [_miss(now, self._number)]
+
+    def drain(self) -> list[Event]:
+        """Nothing is left."""
+        return []
+
+    def close(self) -> None:
+        """Nothing to detach."""
+
+
+def _miss(now: int, number: int) -> Event:
+    datagram = replace(DATAGRAM, sport=1024 + number)
+    return replace(MISS, time=now, since=now, datagram=datagram, walk=None)
+
+
+if __name__ == "__main__":
+    fake = types.ModuleType("tracer.kernel.session")
+    fake.__dict__.update(Session=Session, Phases=Phases)
+    sys.modules["tracer.kernel.session"] = fake
+    main()

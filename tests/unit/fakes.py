@@ -1,0 +1,94 @@
+"""A machine, a kernel session and a renderer in virtual time, for the tests of the live loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tracer.events import Clock, Event, NetnsInfo, Owners
+from tracer.link import IncidentUpdate
+from tracer.system.snapshot import Snapshot
+
+MS = 1_000_000
+S = 1_000_000_000
+
+
+@dataclass
+class FakeMachine:
+    """Knows the time, and what it is told to know."""
+
+    time: int = 0
+    before: Snapshot = field(default_factory=Snapshot)
+    infos: dict[int, NetnsInfo] = field(default_factory=dict)
+    holders: dict[int, Owners] = field(default_factory=dict)
+
+    def now(self) -> int:
+        return self.time
+
+    def clock(self) -> Clock:
+        return Clock(self.time, 1_795_000_000 * S + self.time, self.time)
+
+    def snapshot(self) -> Snapshot:
+        self.time += 5 * MS
+        return self.before
+
+    def netns(self, inum: int, hint_pids: Iterable[int]) -> NetnsInfo | None:
+        return self.infos.get(inum)
+
+    def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
+        return [self.holders[inode] for inode in inodes if inode in self.holders]
+
+
+@dataclass
+class FakeSession:
+    """Hands out batches of events, each at its time of arrival; calls ``over`` after the last."""
+
+    machine: FakeMachine
+    batches: list[tuple[int, list[Event]]]
+    left: list[Event] = field(default_factory=list)
+    """What `drain` finds."""
+    polls: int = 0
+    probes: tuple[str, ...] = ("connect", "icmp")
+    unproven: tuple[str, ...] = ("limit",)
+    missing: tuple[tuple[str, str], ...] = (("autobind", "no such symbol"),)
+
+    def poll(self, timeout_ms: int) -> list[Event]:
+        self.polls += 1
+        until = self.machine.time + timeout_ms * MS
+        if self.batches and self.batches[0][0] <= until:
+            arrival, events = self.batches.pop(0)
+            self.machine.time = max(self.machine.time, arrival)
+            return events
+        self.machine.time = until + 100_000  # no wait ends on the dot
+        return []
+
+    def drain(self) -> list[Event]:
+        return self.left
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class LineRenderer:
+    """Every incident and every event that a renderer shows as a line, and where they go."""
+
+    lines: list[str] = field(default_factory=list)
+    closed_after: int | None = None
+    """Lines after which nobody reads any more."""
+
+    def event(self, event: Event) -> str:
+        return f"{event}\n" if event.kind in ("header", "loss", "end") else ""
+
+    def update(self, update: IncidentUpdate) -> str:
+        return json.dumps(update.incident.to_json()) + "\n"
+
+    def write(self, text: str) -> None:
+        if self.closed_after is not None and len(self.lines) >= self.closed_after:
+            raise BrokenPipeError
+        self.lines += text.splitlines()
+
+    @property
+    def incidents(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.lines if line.startswith("{")]

@@ -1,0 +1,417 @@
+"""The command line from outside: one line for each failure, exit codes, streams, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.samples import EVENTS
+from tests.unit import scenes
+from tracer.recording import codec
+from tracer.recording.reader import Reader
+
+ROOT = Path(__file__).resolve().parents[2]
+REAL = (sys.executable, "-m", "tracer")
+FAKE = (sys.executable, "-m", "tests.unit.fake_udptrace")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": ""}
+
+
+def run(
+    *arguments: str, command: tuple[str, ...] = REAL, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    environment = {**ENVIRONMENT, **options.pop("env", {})}
+    options.setdefault("stdout", subprocess.PIPE)
+    return subprocess.run(
+        [*command, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=60,
+        **options,
+    )
+
+
+def failed(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The one line with which it failed, without the program's name."""
+    assert done.returncode == code, done
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("udptrace: ")
+    return line.removeprefix("udptrace: ")
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    """Wait for something that must become true."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """The seed's incident, run B."""
+    path = tmp_path / "seed.jsonl"
+    path.write_bytes(b"".join(map(codec.encode, scenes.run_b())))
+    return path
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a trace with the fake session and waits until it is ready."""
+    running = []
+
+    def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+        ready = tmp_path / "ready"
+        process = subprocess.Popen(
+            [*FAKE, *arguments, "--ready-file", str(ready)],
+            stdout=options.pop("stdout", subprocess.PIPE),
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**ENVIRONMENT, **options.pop("env", {})},
+            **options,
+        )
+        running.append(process)
+        wait_until(lambda: ready.exists() or process.poll() is not None)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+# Help and usage
+
+
+@pytest.mark.parametrize("command", [[], ["live"], ["record"], ["replay"]])
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help(command: list[str], option: str) -> None:
+    done = run(*command, option)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: udptrace")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert done.stderr == ""
+
+
+def test_every_option_has_help() -> None:
+    from click import Context, Option
+
+    from tracer.cli.main import COMMANDS, udptrace
+
+    group: Any = udptrace
+    for name in COMMANDS:
+        command = group.get_command(Context(group), name)
+        assert command.help
+        for param in command.params:
+            assert not isinstance(param, Option) or param.help, f"{name} {param.opts}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["foo"], "No such command 'foo'; see `udptrace --help`"),
+        (["--foo"], "see `udptrace live --help`"),
+        (["-f", "xml"], "'xml' is not one of 'text', 'json'; see `udptrace live --help`"),
+        (["live", "--count", "0"], "0 is not in the range x>=1"),
+        (["live", "--duration", "5 parsecs"], "'5 parsecs' is not a duration such as 30, 30s"),
+        (["live", "--duration", "0"], "'0' is not between 0 and 100 years"),
+        (["live", "-p", "-1"], "-1 is not in the range"),
+        (["live", "-p", "2147483647"], "-p 2147483647: there is no such process"),
+        (["-N", "no-such"], "-N no-such: no network namespace of this name in /run/netns"),
+        (["-w", "-"], "-w -: standard output has the incidents already"),
+        (["record"], "Missing option '-w' / '--write'; see `udptrace record --help`"),
+        (["replay"], "Missing argument 'FILE'; see `udptrace replay --help`"),
+        (["-N", "x", "replay", "f"], "unexpected extra arguments (replay f)"),
+    ],
+)
+def test_usage_errors(arguments: list[str], why: str) -> None:
+    done = run(*arguments)
+    assert why in failed(done, 2)
+    assert done.stdout == ""
+
+
+def test_version() -> None:
+    assert run("--version").stdout.startswith("udptrace 0.")
+
+
+# Replay
+
+
+def test_replay_shows_the_incidents(recording: Path) -> None:
+    done = run("replay", str(recording))
+    assert done.returncode == 0
+    assert "remote-address" in done.stdout
+    assert "closed" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert done.stderr == (
+        "50 s: 2 misses in 2 incidents, 0 sockets, 4 probes proven, nothing lost\n"
+    )
+
+
+def test_replay_as_json_is_one_object_a_line(recording: Path) -> None:
+    done = run("replay", "-f", "json", str(recording))
+    kinds = [json.loads(line)["kind"] for line in done.stdout.splitlines()]
+    assert kinds[0] == "header"
+    assert kinds[-1] == "end"
+    assert set(kinds[1:-1]) == {"incident"}
+
+
+def test_replay_of_standard_input(recording: Path) -> None:
+    with recording.open("rb") as file:
+        done = run("replay", "-f", "json", "-", stdin=file)
+    assert done.stdout == run("replay", "-f", "json", str(recording)).stdout
+
+
+def test_replay_of_another_namespace(recording: Path) -> None:
+    whole = run("replay", "-f", "json", str(recording)).stdout
+    everything = run("replay", "-f", "json", "-N", "all", str(recording)).stdout
+    assert everything == whole
+    box = run("replay", "-N", "box", str(recording)).stdout
+    assert "only what concerns box" in box
+    done = run("replay", "-N", "bx", str(recording))
+    assert failed(done, 2) == (
+        "-N bx: no network namespace of this name or number in the recording (there are: box, host)"
+    )
+
+
+def test_replay_reports_damage_and_goes_on(recording: Path) -> None:
+    raw = recording.read_bytes()
+    recording.write_bytes(raw[: len(raw) - 20])
+    done = run("replay", str(recording))
+    assert done.returncode == 0
+    assert "remote-address" in done.stdout
+    assert "cut off" in done.stderr
+    assert "no end record" in done.stderr
+
+
+def test_replay_of_what_is_no_recording(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_text("hello\n")
+    assert failed(run("replay", str(path)), 1) == f"{path}: not a recording of udptrace"
+    assert failed(run("replay", str(tmp_path)), 1).endswith("Is a directory")
+    assert failed(run("replay", str(tmp_path / "no")), 1).endswith("No such file or directory")
+
+
+def test_replay_of_every_kind_of_event(tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    path.write_bytes(b"".join(map(codec.encode, EVENTS)))
+    assert run("replay", str(path)).returncode == 0
+    assert run("replay", "-f", "json", str(path)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("choice", "no_color", "colored"),
+    [("auto", "", True), ("auto", "1", False), ("always", "1", True), ("never", "", False)],
+)
+def test_colour_on_a_terminal(recording: Path, choice: str, no_color: str, colored: bool) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        done = run(
+            "replay", "--color", choice, str(recording), stdout=theirs, env={"NO_COLOR": no_color}
+        )
+        seen = os.read(ours, 1 << 16)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 0
+    assert (b"\x1b[" in seen) is colored
+
+
+def test_a_full_disk_under_standard_output(recording: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = run("replay", str(recording), stdout=full)
+        assert failed(done, 1) == "standard output: No space left on device"
+        assert "No space left on device" in failed(run("--help", stdout=full), 1)
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_closed_streams_do_no_harm(recording: Path, redirection: str) -> None:
+    shell = f"{sys.executable} -m tracer replay {recording} {redirection}"
+    done = run(command=("sh", "-c", shell))
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_enough(recording: Path) -> None:
+    shell = f"for i in 1 2 3 4; do cat {recording}; done > {recording}.4; "
+    shell += f"{sys.executable} -m tracer replay -f json {recording} | head -n 1"
+    done = run(command=("sh", "-c", shell))
+    assert done.stdout.count("\n") == 1
+    assert "rror" not in done.stderr
+
+
+def test_a_locale_that_cannot_show_a_name(recording: Path) -> None:
+    done = run("replay", str(recording), env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+    assert done.returncode == 0
+
+
+# Live and record, with an invented kernel
+
+
+def test_live_without_a_subcommand(tmp_path: Path) -> None:
+    path = tmp_path / "kept.jsonl"
+    done = run("-f", "json", "--count", "3", "-w", str(path), command=FAKE)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == ["header", *["incident"] * 3, "end"]
+    assert json.loads(lines[-1])["reason"] == "count"
+    assert run("replay", "-f", "json", str(path)).stdout == done.stdout
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("name", ["kept.jsonl", "kept.jsonl.gz"])
+def test_a_replay_gives_the_same_bytes(tmp_path: Path, form: str, name: str) -> None:
+    path = tmp_path / name
+    done = run("live", "-f", form, "--duration", "1s", "-w", str(path), command=FAKE)
+    assert done.returncode == 0, done.stderr
+    replayed = run("replay", "-f", form, str(path))
+    assert replayed.stdout == done.stdout
+    assert replayed.stdout.count("no-socket") > 10
+
+
+def test_record_prints_nothing_but_its_summary(tmp_path: Path) -> None:
+    path = tmp_path / "kept.jsonl"
+    done = run("record", "-w", str(path), "--count", "2", command=FAKE)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "2 probes proven, nothing lost" in done.stderr
+    assert run("replay", "-f", "json", str(path)).stdout.count('"incident"') == 2
+
+
+def test_record_to_standard_output(tmp_path: Path) -> None:
+    done = run("record", "-w", "-", "--count", "2", command=FAKE)
+    assert done.returncode == 0
+    path = tmp_path / "kept.jsonl"
+    path.write_text(done.stdout)
+    with Reader(str(path)) as reader:
+        assert len(list(reader)) > 3
+        assert reader.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (signal.SIGINT, "interrupted"),
+        (signal.SIGTERM, "terminated"),
+        (signal.SIGHUP, "terminated"),
+    ],
+)
+def test_a_signal_ends_it_with_the_summary(
+    live: Callable[..., subprocess.Popen[str]], number: signal.Signals, reason: str
+) -> None:
+    process = live("-f", "json", env={"FAKE_SESSION": "silent"})
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert json.loads(out.splitlines()[-1])["reason"] == reason
+    assert "0 misses in 0 incidents" in errors
+
+
+def test_an_ignored_hangup_stays_ignored(live: Callable[..., subprocess.Popen[str]]) -> None:
+    ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+    process = live(preexec_fn=ignore)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None
+
+
+def test_incidents_are_seen_at_once(live: Callable[..., subprocess.Popen[str]]) -> None:
+    process = live("-f", "json")
+    assert process.stdout is not None
+    kinds = [json.loads(process.stdout.readline())["kind"] for _ in range(4)]
+    assert kinds == ["header", "incident", "incident", "incident"]
+
+
+def test_a_live_reader_that_has_enough_ends_it(
+    live: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    path = tmp_path / "kept.jsonl"
+    process = live("-f", "json", "-w", str(path))
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdout = None
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "rror" not in errors
+    with Reader(str(path)) as reader:
+        assert list(reader)[-1].kind == "end"
+
+
+def test_a_killed_trace_loses_a_second_at_most(
+    live: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    path = tmp_path / "kept.jsonl.gz"
+    process = live("record", "-w", str(path))
+    time.sleep(2)
+    process.kill()
+    killed = time.monotonic_ns()
+    with Reader(str(path)) as reader:
+        events = list(reader)
+        assert any("no end record" in problem for problem in reader.problems())
+    assert killed - events[-1].time < 1_200_000_000
+    assert run("replay", str(path)).returncode == 0
+
+
+def test_a_full_disk_under_the_recording_only() -> None:
+    done = run("-f", "json", "--duration", "2", "-w", "/dev/full", command=FAKE)
+    assert done.returncode == 1
+    assert done.stdout.count('"incident"') > 20
+    first, summary, last = done.stderr.splitlines()
+    assert first == (
+        "udptrace: /dev/full: cannot be written: No space left on device;"
+        " the trace goes on without its recording"
+    )
+    assert "misses" in summary
+    assert last == "udptrace: /dev/full: the recording is not complete"
+
+
+def test_a_full_disk_ends_a_mere_recording() -> None:
+    done = run("record", "--duration", "30", "-w", "/dev/full", command=FAKE)
+    assert failed(done, 1) == "/dev/full: cannot be written: No space left on device"
+
+
+def test_a_session_that_cannot_start_leaves_nothing(tmp_path: Path) -> None:
+    path, ready = tmp_path / "kept", tmp_path / "ready"
+    ready.touch()
+    done = run(
+        *("-w", str(path), "--ready-file", str(ready)),
+        command=FAKE,
+        env={"FAKE_SESSION": "broken"},
+    )
+    assert failed(done, 1) == "this kernel has no kprobes"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verbose_tells_the_phases() -> None:
+    done = run("--verbose", "--duration", "0.1", command=FAKE)
+    for words in ("compile: 0.25 s", "probes: connect, icmp", "ready after", "peak memory"):
+        assert words in done.stderr
+    assert "without autobind: no such symbol" in done.stderr
+
+
+def test_an_internal_error_is_one_line_or_a_traceback() -> None:
+    code = (
+        "import sys, tracer.cli.replay as r\n"
+        "def boom(options): raise RuntimeError('two\\nlines')\n"
+        "r.replay = boom\n"
+        "from tracer.cli.main import main\n"
+        "main(['replay', 'x'])"
+    )
+    command = (sys.executable, "-c", code)
+    assert failed(run(command=command), 1) == (
+        "internal error: RuntimeError: two lines; run with UDPTRACE_DEBUG=1 for the traceback"
+    )
+    assert "Traceback" in run(command=command, env={"UDPTRACE_DEBUG": "1"}).stderr

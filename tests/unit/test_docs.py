@@ -1,0 +1,36 @@
+"""The documentation keeps up with the code."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from tracer.recording import codec
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_every_kind_of_event_is_documented() -> None:
+    text = (DOCS / "recording.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(codec.KINDS)
+    assert f"is {codec.FORMAT}." in text
+    assert f"at most {codec.MAX_LINE >> 20} MiB" in text
+
+
+def test_every_field_of_the_json_stream_is_documented() -> None:
+    text = (DOCS / "incident.md").read_text()
+    for golden in (DOCS.parent / "tests/golden").glob("*.jsonl"):
+        for line in golden.read_text().splitlines():
+            for name in _names(json.loads(line)):
+                assert f"`{name}`" in text, (golden.name, name)
+
+
+def _names(value: object) -> set[str]:
+    """All keys of a JSON value, however deep; `kind` and counters' own names aside."""
+    if isinstance(value, list):
+        return set().union(*map(_names, value)) if value else set()
+    if not isinstance(value, dict):
+        return set()
+    inner = [_names(item) for name, item in value.items() if name not in ("losses", "forgotten")]
+    return (set(value) - {"kind"}).union(*inner)

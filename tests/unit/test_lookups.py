@@ -1,0 +1,172 @@
+"""Look-ups: each thing once, again when it may have changed, and never without bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from tests.samples import EVENTS, MISS, SOCKET, SOCKET6, TASK
+from tracer.events import Call, Close, Event, Holder, Miss, NetnsInfo, Owners, SockError
+from tracer.lookups import REFRESH_NS, Lookups
+
+NETNS = SOCKET.netns
+CALL = next(event for event in EVENTS if isinstance(event, Call))
+
+
+class FakeDirectory:
+    """A machine whose namespaces and owners are given."""
+
+    def __init__(self) -> None:
+        self.infos: dict[int, NetnsInfo] = {}
+        self.known_owners: dict[int, tuple[Holder, ...]] = {}
+        self.asked: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
+
+    def netns(self, inum: int, hint_pids: Iterable[int]) -> NetnsInfo | None:
+        self.asked.append(("netns", (inum,), tuple(hint_pids)))
+        return self.infos.get(inum)
+
+    def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
+        inodes = tuple(inodes)
+        self.asked.append(("owners", inodes, tuple(hint_pids)))
+        known = self.known_owners
+        return [Owners(9, inode, known[inode]) for inode in inodes if inode in known]
+
+
+class Machine:
+    """A directory, its look-ups, and the loop around them."""
+
+    def __init__(self) -> None:
+        self.directory = FakeDirectory()
+        self.lookups = Lookups(self.directory)
+
+    def see(self, event: Event, now: int = 0) -> list[Event]:
+        """Note an event and what is looked up for it, as the trace does."""
+        self.lookups.note(event)
+        return self.look(now)
+
+    def look(self, now: int) -> list[Event]:
+        found = self.lookups.events(now)
+        for event in found:
+            self.lookups.note(event)
+        return found
+
+    def asked(self) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+        """What was asked for since the last time."""
+        asked, self.directory.asked = self.directory.asked, []
+        return asked
+
+
+@pytest.fixture
+def machine() -> Machine:
+    machine = Machine()
+    machine.directory.infos[NETNS] = _info()
+    return machine
+
+
+def _info(**changes: object) -> NetnsInfo:
+    info = NetnsInfo(time=1, inum=NETNS, cookie=7, name="web", addresses=("::1",), links=())
+    return replace(info, **changes)  # type: ignore[arg-type]
+
+
+def _miss(**changes: object) -> Miss:
+    return replace(MISS, **changes)  # type: ignore[arg-type]
+
+
+def test_a_new_namespace_is_looked_up_once_through_its_process(machine: Machine) -> None:
+    assert machine.see(CALL) == [_info()]
+    assert machine.asked() == [("netns", (NETNS,), (TASK.pid,))]
+    assert machine.see(CALL, 2 * REFRESH_NS) == []
+    assert machine.asked() == []
+
+
+def test_a_reused_namespace_number_is_looked_up_again(machine: Machine) -> None:
+    machine.see(CALL)
+    machine.directory.infos[NETNS] = _info(cookie=8, name=None)
+    later = replace(CALL, after=replace(SOCKET, netns_cookie=8))
+    assert machine.see(later, REFRESH_NS) == [_info(cookie=8, name=None)]
+
+
+def test_a_namespace_that_cannot_be_found_is_given_up(machine: Machine) -> None:
+    machine.directory.infos.clear()
+    for second in range(10):
+        assert machine.see(CALL, second * REFRESH_NS) == []
+    assert len(machine.asked()) == 3
+
+
+def test_a_miss_has_the_namespace_looked_at_again_but_not_often(machine: Machine) -> None:
+    machine.directory.known_owners = {SOCKET.inode: (), SOCKET6.inode: ()}
+    machine.see(_miss(), 0)
+    machine.asked()
+    assert machine.see(_miss(), 1) == []
+    assert machine.asked() == []
+    changed = _info(time=5, addresses=("::1", "10.0.0.1"))
+    machine.directory.infos[NETNS] = changed
+    assert machine.look(REFRESH_NS) == [changed]
+    assert machine.see(_miss(), 3 * REFRESH_NS) == []  # looked at, and nothing new
+    assert [what for what, *_ in machine.asked()] == ["netns", "netns"]
+
+
+def test_all_namespaces_can_be_looked_at_again(machine: Machine) -> None:
+    machine.see(CALL)
+    machine.directory.infos[NETNS] = _info(links=((2, "eth0"),))
+    machine.lookups.refresh_namespaces()
+    assert machine.look(REFRESH_NS) == [_info(links=((2, "eth0"),))]
+
+
+def test_the_owners_of_a_walk_s_sockets(machine: Machine) -> None:
+    machine.see(CALL)
+    machine.asked()
+    holders = (Holder(1, "nc", 3),)
+    machine.directory.known_owners = {SOCKET.inode: holders, SOCKET6.inode: ()}
+    assert machine.see(_miss()) == [
+        Owners(9, SOCKET.inode, holders),
+        Owners(9, SOCKET6.inode, ()),
+    ]
+    assert machine.asked() == [("owners", (SOCKET.inode, SOCKET6.inode), (TASK.pid,))]
+    assert machine.see(_miss()) == []
+    assert machine.see(SockError(time=3, socket=SOCKET, errno=111)) == []
+    assert machine.asked() == []
+
+
+def test_owners_not_found_at_once_are_asked_for_again_without_the_hint(machine: Machine) -> None:
+    machine.see(CALL)
+    machine.asked()
+    told = SockError(time=3, socket=SOCKET, errno=111)
+    assert machine.see(told) == []
+    assert machine.look(0) == []
+    assert machine.asked() == [
+        ("owners", (SOCKET.inode,), (TASK.pid,)),
+        ("owners", (SOCKET.inode,), ()),
+    ]
+    machine.directory.known_owners[SOCKET.inode] = ()
+    assert machine.look(0) == [Owners(9, SOCKET.inode, ())]
+    machine.asked()
+    assert machine.look(0) == []
+    assert machine.asked() == []
+
+
+def test_a_closed_socket_s_inode_is_forgotten(machine: Machine) -> None:
+    machine.directory.known_owners[SOCKET.inode] = ()
+    told = SockError(time=3, socket=SOCKET, errno=111)
+    assert len(machine.see(told)) == 2
+    machine.see(Close(time=4, task=TASK, socket=SOCKET))
+    assert machine.see(told) == [Owners(9, SOCKET.inode, ())]
+
+
+def test_a_snapshot_needs_no_look_up(machine: Machine) -> None:
+    for event in (_info(), Owners(1, SOCKET.inode, ()), Owners(1, SOCKET6.inode, ())):
+        machine.lookups.note(event)
+    assert machine.see(CALL) == []
+    assert machine.see(_miss(walk=None)) == []
+    assert machine.see(_miss()) == []
+
+
+def test_memory_is_bounded(machine: Machine) -> None:
+    machine.lookups = Lookups(machine.directory, limit=10)
+    for inode in range(1, 100):
+        machine.see(SockError(time=3, socket=replace(SOCKET, inode=inode), errno=111))
+    machine.asked()
+    machine.look(0)
+    assert machine.asked() == [("owners", tuple(range(90, 100)), ())]

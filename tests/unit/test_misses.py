@@ -1,0 +1,85 @@
+"""The table of misses, read from user space: exact counts, each reported once."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+from tracer.events import MissCount
+from tracer.kernel.misses import IDLE_NS, MissTable
+from tracer.wire import MissKey, MissValue
+
+
+class FakeTable:
+    """A table of misses in memory."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, tuple[MissKey, MissValue]] = {}
+
+    def put(self, port: int, total: int, streamed: bool = True, since: int = 10) -> None:
+        key = MissKey(netns=1, dport=port, family=socket.AF_INET)
+        value = MissValue(since_ns=since, last_ns=1000, total=total, streamed_ns=int(streamed))
+        self.entries[port] = (key, value)
+
+    def misses(self) -> Iterator[tuple[MissKey, MissValue]]:
+        yield from list(self.entries.values())
+
+    def forget_miss(self, key: MissKey) -> None:
+        self.entries.pop(key.dport, None)
+
+
+def totals(table: MissTable, now: int = 2000) -> list[tuple[int, int]]:
+    return [
+        (event.datagram.dport, event.total)
+        for event in table.read(now)
+        if isinstance(event, MissCount)
+    ]
+
+
+def test_a_miss_that_was_streamed_once_is_no_news() -> None:
+    fake = FakeTable()
+    fake.put(53, total=1)
+    assert totals(MissTable(fake)) == []
+
+
+def test_a_miss_whose_evidence_was_lost_is_reported() -> None:
+    fake = FakeTable()
+    fake.put(53, total=1, streamed=False)
+    assert totals(MissTable(fake)) == [(53, 1)]
+
+
+def test_a_repeat_is_reported_once() -> None:
+    fake = FakeTable()
+    table = MissTable(fake)
+    fake.put(53, total=17)
+    assert totals(table) == [(53, 17)]
+    assert totals(table) == []
+    fake.put(53, total=18)
+    assert totals(table) == [(53, 18)]
+
+
+def test_an_idle_key_makes_room_only_after_its_count_was_reported() -> None:
+    fake = FakeTable()
+    table = MissTable(fake)
+    fake.put(53, total=17)
+    late = 1000 + IDLE_NS + 1
+    assert totals(table, late) == [(53, 17)]
+    assert 53 in fake.entries
+    assert totals(table, late) == []
+    assert 53 not in fake.entries
+
+
+def test_a_key_that_came_back_is_a_new_first_time() -> None:
+    fake = FakeTable()
+    table = MissTable(fake)
+    fake.put(53, total=17)
+    assert totals(table) == [(53, 17)]
+    fake.put(53, total=17, since=500)
+    assert totals(table) == [(53, 17)]
+
+
+def test_the_self_tests_keys_are_forgotten() -> None:
+    fake = FakeTable()
+    fake.put(53, total=5)
+    MissTable(fake).forget(netns=1)
+    assert fake.entries == {}

@@ -1,0 +1,29 @@
+"""The README says what the code does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracer.causes import Cause
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+# In the list of causes, and not yet told by the linker.
+UNTOLD = {Cause.REMOTE}
+
+
+@pytest.mark.parametrize("cause", sorted(set(Cause) - UNTOLD))
+def test_each_cause_is_in_the_table_with_its_meaning(cause: Cause) -> None:
+    assert f"| `{cause}` | {cause.meaning} |" in README.read_text()
+
+
+def test_every_path_of_the_file_map_exists() -> None:
+    rows = [line for line in README.read_text().splitlines() if line.startswith("| `")]
+    paths = [
+        part.strip("` ") for row in rows for part in row.split("|")[1].split(",") if "/" in part
+    ]
+    assert len(paths) > 20
+    for path in paths:
+        assert (README.parent / path).exists(), path

@@ -1,0 +1,342 @@
+"""The live loop on a fake machine: what it logs, when it acts, and that a replay shows the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit import scenes
+from tests.unit.build import BOX, HOST, at, close, gram, miss, namespace, owners, seen, sock
+from tests.unit.fakes import MS, FakeMachine, FakeSession, LineRenderer, S
+from tracer.events import Clock, End, Event, Header, Loss, Miss, NetnsInfo, Owners, Tick
+from tracer.link import SETTLE_NS, Linker
+from tracer.present import Presenter
+from tracer.recording.errors import RecordingError
+from tracer.recording.reader import Reader
+from tracer.recording.writer import Writer
+from tracer.schedule import CLOCK_NS, GRACE_NS, IDLE_MS
+from tracer.signals import Stop
+from tracer.system.snapshot import Snapshot
+from tracer.system.targets import Targets
+from tracer.trace import Plan, Trace
+
+PLAN = Plan(targets=Targets((), ()), argv=("udptrace",), closed_window_ns=60 * S, duration_ns=2 * S)
+SERVER = sock("0.0.0.0:53", inode=1)
+
+
+def _misses(number: int, first_ms: float = 100, step_ms: float = 1000) -> list[Event]:
+    """Misses of different datagrams, which are incidents of their own."""
+    return [
+        miss(first_ms + n * step_ms, gram(f"10.0.0.{n + 1}:9", "10.0.0.99:53"))
+        for n in range(number)
+    ]
+
+
+def _arriving(events: list[Event], late_ms: float = 0.1) -> list[tuple[int, list[Event]]]:
+    """Each event on its own, a little after it happened."""
+    return [(event.time + int(late_ms * MS), [event]) for event in events]
+
+
+@dataclass
+class Bench:
+    """A trace with everything around it; `run` and look."""
+
+    path: Path
+    batches: list[tuple[int, list[Event]]] = field(default_factory=list)
+    plan: Plan = PLAN
+    renderer: LineRenderer = field(default_factory=LineRenderer)
+    stop: Stop = field(default_factory=Stop)
+    said: list[str] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    ready: Callable[[], None] = lambda: None
+    recording_failed: bool = False
+
+    def __post_init__(self) -> None:
+        self.machine = FakeMachine(at(0))
+        self.session = FakeSession(self.machine, self.batches)
+
+    def run(self, path: str | None = None) -> str:
+        linker = Linker(frozenset(self.plan.targets.inums))
+        trace = Trace(
+            self.session,
+            self.machine,
+            Presenter(linker, self.renderer, self.renderer.write, self.plan.count),
+            self.plan,
+            self.stop,
+            self.said.append,
+            writer=Writer(path or str(self.path), self.machine.now),
+            ready=lambda: self.ready(),
+            status=self.statuses.append,
+        )
+        try:
+            return trace.run()
+        finally:
+            self.recording_failed = trace.recording_failed
+
+    def recorded(self) -> list[Event]:
+        with Reader(str(self.path)) as reader:
+            events = list(reader)
+            assert reader.problems() == []
+        return events
+
+    def replayed(self) -> list[str]:
+        """What a replay shows, made from the recording alone."""
+        renderer = LineRenderer()
+        with Reader(str(self.path)) as reader:
+            header = reader.header
+            linker = Linker(frozenset(header.targets), closed_window_ns=header.closed_window_ns)
+            presenter = Presenter(linker, renderer, renderer.write, header.count)
+            for event in reader:
+                presenter.feed(event)
+        return renderer.lines
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "trace.jsonl")
+
+
+def _play(bench: Bench, events: list[Event], **plan: object) -> list[Event]:
+    """Run a trace of these events and return its log."""
+    bench.session.batches[:] = _arriving(events)
+    bench.plan = replace(bench.plan, **plan)  # type: ignore[arg-type]
+    bench.run()
+    return bench.recorded()
+
+
+@pytest.mark.parametrize("scene", [scenes.run_a, scenes.run_b])
+def test_the_seed_s_incident_live_and_replayed(
+    bench: Bench, scene: Callable[[], list[Event]]
+) -> None:
+    kernel: list[Event] = [
+        e for e in scene() if not isinstance(e, Header | End | NetnsInfo | Owners)
+    ]
+    bench.machine.infos = {e.inum: e for e in scene() if isinstance(e, NetnsInfo)}
+    bench.machine.holders = {e.inode: e for e in scene() if isinstance(e, Owners)}
+    log = _play(bench, kernel, duration_ns=60 * S)
+    assert [e for e in log if e in kernel] == kernel
+    assert bench.renderer.incidents
+    assert bench.replayed() == bench.renderer.lines
+
+
+EVENT_POOL = [
+    *[e for e in scenes.run_b() if not isinstance(e, Header | End)],
+    *_misses(4, 43000, 300),
+    miss(43500, gram("10.0.0.1:9", "10.0.0.99:53"), SERVER, total=7, since=43000),
+    close(43700, SERVER),
+    Loss(at(43650), "call", 3),
+]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.sampled_from(EVENT_POOL), st.integers(0, 400 * MS)), max_size=30),
+    st.integers(1, 3) | st.none(),
+    st.sampled_from([(), (HOST,), (BOX,)]),
+)
+def test_a_replay_shows_what_the_live_trace_showed(
+    tmp_path: Path, timed: list[tuple[Event, int]], count: int | None, targets: tuple[int, ...]
+) -> None:
+    """Whatever comes, in whatever order and however late."""
+    bench = Bench(tmp_path / "trace.jsonl")
+    batches: dict[int, list[Event]] = {}
+    for event, late in timed:
+        batches.setdefault(event.time + late, []).append(event)
+    bench.session.batches[:] = sorted(batches.items())
+    bench.plan = replace(PLAN, count=count, duration_ns=60 * S, targets=Targets(targets, ()))
+    bench.run()
+    assert bench.replayed() == bench.renderer.lines
+    if count is not None:
+        assert len({i["id"] for i in bench.renderer.incidents}) <= count
+
+
+def test_the_log_begins_with_what_was_there_before(bench: Bench) -> None:
+    info, socket, owner = namespace(2, HOST, "host"), seen(3, SERVER), owners(4, 1)
+    early = close(2.5, sock("0.0.0.0:99", inode=2))
+    bench.machine.before = Snapshot([info, socket, owner], ["one namespace could not be entered"])
+    log = _play(bench, [early])
+    header, *rest = log
+    assert isinstance(header, Header)
+    assert header.time == at(0)
+    assert (header.probes, header.missing) == (bench.session.probes, bench.session.missing)
+    assert header.unproven == bench.session.unproven
+    # In the order of their times, with what happened while the snapshot was taken.
+    assert rest[:4] == [info, early, socket, owner]
+    assert bench.said == ["one namespace could not be entered"]
+
+
+def test_it_is_ready_once_all_that_is_in_the_log(bench: Bench) -> None:
+    bench.machine.before = Snapshot([seen(3, SERVER)])
+    seen_when_ready: list[int] = []
+    bench.ready = lambda: seen_when_ready.append(bench.session.polls)
+    bench.run()
+    assert seen_when_ready == [1]
+
+
+def test_time_that_passes_is_an_event(bench: Bench) -> None:
+    (one,) = _misses(1)
+    log = _play(bench, [one])
+    (tick,) = (e for e in log if isinstance(e, Tick))
+    due = one.time + SETTLE_NS
+    # Not before all events up to then are sure to have come, and soon after that.
+    assert due <= tick.time < due + IDLE_MS * MS
+    assert log.index(tick) == log.index(one) + 1
+    assert len(bench.renderer.incidents) == 1
+
+
+def test_an_event_that_comes_late_is_still_waited_for(bench: Bench) -> None:
+    (one,) = _misses(1)
+    late = close(100 + SETTLE_NS / MS - 1, SERVER)
+    bench.session.batches[:] = [(one.time, [one]), (late.time + GRACE_NS // 2, [late])]
+    bench.run()
+    log = bench.recorded()
+    (tick,) = (e for e in log if isinstance(e, Tick))
+    assert log.index(late) < log.index(tick)
+
+
+def test_no_tick_without_a_deadline(bench: Bench) -> None:
+    assert [e.kind for e in _play(bench, [close(10, SERVER)])] == ["header", "close", "end"]
+
+
+def test_it_ends_after_its_duration(bench: Bench) -> None:
+    log = _play(bench, [], duration_ns=3 * S)
+    end = log[-1]
+    assert isinstance(end, End)
+    assert end.reason == "duration"
+    assert 0 <= end.time - log[0].time - 3 * S < 20 * MS
+
+
+def test_what_is_left_in_the_kernel_belongs_to_the_log(bench: Bench) -> None:
+    (one,) = bench.session.left = _misses(1, 1999)
+    log = _play(bench, [])
+    assert log[-2:] == [one, End(bench.machine.time, "duration")]
+    assert len(bench.renderer.incidents) == 1
+
+
+def test_a_signal_ends_it_with_an_end(bench: Bench) -> None:
+    bench.ready = lambda: setattr(bench.stop, "reason", "terminated")
+    assert bench.run() == "terminated"
+    assert bench.recorded()[-1] == End(bench.machine.time, "terminated")
+
+
+def test_a_signal_during_the_start_is_an_interruption_not_an_end(bench: Bench) -> None:
+    def interrupted(self: object) -> Snapshot:
+        raise KeyboardInterrupt
+
+    bench.machine.snapshot = interrupted.__get__(bench.machine)  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        bench.run()
+    assert bench.recorded()[-1] == End(bench.machine.time, "failed: KeyboardInterrupt")
+
+
+def test_count_ends_it_at_the_first_incidents(bench: Bench) -> None:
+    log = _play(bench, _misses(5), count=2, duration_ns=60 * S)
+    assert isinstance(log[-1], End)
+    assert log[-1].reason == "count"
+    assert len(bench.renderer.incidents) == 2
+    assert bench.replayed() == bench.renderer.lines
+
+
+def test_count_is_exact_even_if_more_come_at_once(bench: Bench) -> None:
+    _play(bench, _misses(5, step_ms=0.1), count=2)
+    assert len(bench.renderer.incidents) == 2
+    assert bench.replayed() == bench.renderer.lines
+
+
+def test_a_closed_output_is_a_clean_end_and_the_recording_whole(bench: Bench) -> None:
+    bench.renderer.closed_after = 2
+    log = _play(bench, _misses(5), duration_ns=60 * S)
+    assert log[-1] == End(bench.machine.time, "output closed")
+    assert bench.machine.time < at(3000)
+
+
+def test_a_full_disk_stops_the_recording_and_not_the_trace(bench: Bench) -> None:
+    bench.session.batches[:] = _arriving(_misses(3, 500))
+    bench.plan = replace(PLAN, duration_ns=9 * S)
+    assert bench.run("/dev/full") == "duration"
+    assert len(bench.renderer.incidents) == 3
+    (told,) = bench.said
+    assert told == (
+        "/dev/full: cannot be written: No space left on device;"
+        " the trace goes on without its recording"
+    )
+    assert bench.recording_failed
+
+
+def test_a_mere_recording_ends_when_it_cannot_be_written(bench: Bench) -> None:
+    bench.plan = replace(PLAN, recording_only=True)
+    with pytest.raises(RecordingError, match="No space left on device"):
+        bench.run("/dev/full")
+    assert bench.said == []
+    assert bench.recording_failed
+
+
+def test_a_failure_ends_the_recording_with_its_reason(bench: Bench) -> None:
+    def poll(timeout_ms: int) -> list[Event]:
+        raise RuntimeError("the ring buffer is gone")
+
+    bench.session.poll = poll  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        bench.run()
+    assert bench.recorded()[-1] == End(bench.machine.time, "failed: the ring buffer is gone")
+
+
+def test_a_trace_that_fails_before_its_header_records_nothing(bench: Bench) -> None:
+    def clock() -> Clock:
+        raise RuntimeError("there is no clock")
+
+    bench.machine.clock = clock  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        bench.run()
+    assert bench.renderer.lines == []
+    assert not bench.path.exists()
+
+
+def test_what_events_mention_is_looked_up_and_part_of_the_log(bench: Bench) -> None:
+    info, owner = namespace(1, HOST, "host"), owners(1, 1, (7, "dns", 3))
+    bench.machine.infos, bench.machine.holders = {HOST: info}, {1: owner}
+    one = miss(100, gram("10.0.0.1:9", "10.0.0.99:53"), SERVER)
+    log = _play(bench, [one])
+    at_one = log.index(one)
+    assert log[at_one + 1 : at_one + 3] == [info, owner]
+
+
+def test_clock_anchors_come_each_minute(bench: Bench) -> None:
+    log = _play(bench, [], duration_ns=150 * S)
+    anchors = [e for e in log if isinstance(e, Clock)]
+    assert len(anchors) == 2
+    assert all(0 <= a.time - at(0) - n * CLOCK_NS < S for n, a in enumerate(anchors, 1))
+
+
+def test_the_namespaces_are_looked_at_again_each_minute(bench: Bench) -> None:
+    bench.machine.before = Snapshot([namespace(1, HOST, "host", "10.0.0.1")])
+    moved = namespace(2, HOST, "host", "10.0.0.2")
+    bench.machine.infos[HOST] = moved
+    assert moved in _play(bench, [], duration_ns=61 * S)
+
+
+def test_status_lines(bench: Bench) -> None:
+    _play(bench, [], duration_ns=130 * S)
+    assert [age // S for age in bench.statuses] == [10, 30, 60, 120]
+
+
+def test_the_header_says_what_was_asked_for(bench: Bench) -> None:
+    log = _play(bench, [], targets=Targets((HOST,), ("host",)), argv=("udptrace", "-N", "host"))
+    header = log[0]
+    assert isinstance(header, Header)
+    assert (header.tool, header.format) == ("udptrace", 1)
+    assert (header.targets, header.target_names) == ((HOST,), ("host",))
+    assert header.argv == ("udptrace", "-N", "host")
+
+
+def test_other_namespaces_are_recorded_and_not_shown(bench: Bench) -> None:
+    (one,) = _misses(1)
+    log = _play(bench, [one], targets=Targets((BOX,), ("box",)))
+    assert one in log
+    assert isinstance(one, Miss)
+    assert bench.renderer.incidents == []

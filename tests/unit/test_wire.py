@@ -1,0 +1,142 @@
+"""The decoder: records become events, and what is not a record is refused."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+
+import pytest
+
+from tracer import wire
+from tracer.events import Call, Close, Miss, SockError
+from tracer.wire import Decoder, WireError
+
+NETNS = 4026531840
+
+
+def decoder() -> Decoder:
+    return Decoder(lambda address: "udp_rcv" if address else None, salt=b"test")
+
+
+def header(record: ctypes.Structure, kind: int, time_ns: int = 1000, cpu: int = 1) -> bytes:
+    """Fill in the record's header; returns its bytes."""
+    record.header = wire.WireHeader(kind, wire.WIRE_VERSION, ctypes.sizeof(record), cpu, time_ns)
+    return bytes(record)
+
+
+def wire_socket(**fields: int) -> wire.WireSocket:
+    """An IPv4 socket 172.17.0.2:45609 -> 10.0.0.1:56789."""
+    values = {
+        "sock": 0xFFFF888000001000,
+        "inode": 77,
+        "netns": NETNS,
+        "family": socket.AF_INET,
+        "state": 1,
+        "lport": 45609,
+        "pport": 56789,
+        **fields,
+    }
+    raw = wire.WireSocket(**values)
+    raw.local4[:] = socket.inet_aton("172.17.0.2")
+    raw.peer4[:] = socket.inet_aton("10.0.0.1")
+    return raw
+
+
+def wire_miss(walk: int, **fields: int) -> wire.WireMiss:
+    raw = wire.WireMiss(
+        walk=walk, family=socket.AF_INET, sport=56789, dport=45609, netns=NETNS, **fields
+    )
+    raw.saddr[:4] = socket.inet_aton("172.17.0.1")
+    raw.daddr[:4] = socket.inet_aton("172.17.0.2")
+    raw.ifname[:] = b"eth0".ljust(16, b"\0")
+    return raw
+
+
+def test_a_connect_keeps_what_was_before_requested_and_after() -> None:
+    raw = wire.WireCall(requested_family=socket.AF_INET, requested_port=56789, error=-101)
+    raw.requested_addr[:4] = socket.inet_aton("10.0.0.1")
+    raw.task.comm[:] = b"nc".ljust(16, b"\0")
+    raw.before, raw.after = wire_socket(state=7), wire_socket()
+    event = decoder().decode(header(raw, wire.CONNECT))
+    assert isinstance(event, Call)
+    assert (event.op, event.requested, event.error) == ("connect", ("10.0.0.1", 56789), 101)
+    assert (event.before.state, event.after.state, event.task.comm) == (7, 1, "nc")
+
+
+def test_an_unspecified_request_has_no_address() -> None:
+    raw = wire.WireCall(before=wire_socket(), after=wire_socket())
+    event = decoder().decode(header(raw, wire.AUTOBIND))
+    assert isinstance(event, Call)
+    assert event.requested is None
+
+
+def test_a_process_name_that_is_not_text_is_kept_readable() -> None:
+    raw = wire.WireClose(socket=wire_socket())
+    raw.task.comm[:] = b"\xff\x1b[31m\0junk".ljust(16, b"\0")
+    event = decoder().decode(header(raw, wire.CLOSE))
+    assert isinstance(event, Close)
+    assert event.task.comm == "\\xff\x1b[31m"
+
+
+def test_an_error_names_the_socket_told() -> None:
+    event = decoder().decode(header(wire.WireErrorRecord(error=111, socket=wire_socket()), 5))
+    assert isinstance(event, SockError)
+    assert (event.errno, event.socket.local, event.socket.peer) == (111, "172.17.0.2", "10.0.0.1")
+
+
+def test_a_walks_sockets_come_with_their_miss_and_no_other() -> None:
+    events = decoder()
+    mine = wire.WireCandidate(walk=5, socket=wire_socket())
+    other_cpu = wire.WireCandidate(walk=5, socket=wire_socket(inode=78))
+    assert events.decode(header(mine, wire.CANDIDATE)) is None
+    assert events.decode(header(other_cpu, wire.CANDIDATE, cpu=0)) is None
+    flags = wire.MISS_WALKED | wire.MISS_PROVEN | wire.MISS_LOOKUPS
+    miss = events.decode(header(wire_miss(5, flags=flags, passes=2, caller=1), wire.MISS))
+    assert isinstance(miss, Miss)
+    assert miss.walk is not None
+    assert [c.inode for c in miss.walk.candidates] == [77]
+    assert (miss.proven, miss.passes, miss.caller) == (True, 2, "udp_rcv")
+    assert (miss.datagram.src, miss.datagram.dport, miss.datagram.ifname) == (
+        "172.17.0.1",
+        45609,
+        "eth0",
+    )
+
+
+def test_without_the_lookup_probe_passes_are_unknown_not_zero() -> None:
+    miss = decoder().decode(header(wire_miss(5, passes=0), wire.MISS))
+    assert isinstance(miss, Miss)
+    assert (miss.passes, miss.walk, miss.proven) == (None, None, False)
+
+
+def test_walks_whose_miss_was_lost_do_not_pile_up() -> None:
+    events = decoder()
+    for walk in range(5000):
+        events.decode(header(wire.WireCandidate(walk=walk, socket=wire_socket()), wire.CANDIDATE))
+    assert len(events._pending) <= 1024
+
+
+def test_identities_tell_no_kernel_address_and_differ_between_traces() -> None:
+    record = header(wire.WireClose(socket=wire_socket()), wire.CLOSE)
+    one, two = Decoder(lambda _: None).decode(record), Decoder(lambda _: None).decode(record)
+    assert isinstance(one, Close)
+    assert isinstance(two, Close)
+    assert one.socket.sock != two.socket.sock
+    assert "888000001000" not in one.socket.sock
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"\x07\x01",
+        header(wire.WireClose(), wire.CLOSE)[:-9],
+        header(wire.WireClose(), wire.CONNECT),
+        header(wire.WireClose(), 99),
+        b"\x04\x63" + header(wire.WireClose(), wire.CLOSE)[2:],
+    ],
+    ids=["empty", "short", "truncated", "wrong size", "unknown kind", "other version"],
+)
+def test_what_is_not_a_record_is_refused(record: bytes) -> None:
+    with pytest.raises(WireError):
+        decoder().decode(record)

@@ -1,0 +1,64 @@
+"""The command `udptrace`: its subcommands, each imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from tracer import __version__
+from tracer.cli.errors import exit_code_of
+
+PROG = "udptrace"
+
+DEFAULT = "live"
+"""What `udptrace` without a subcommand means."""
+
+COMMANDS = ("live", "record", "replay")
+"""In the order of the help; each is `command` of the module of its name beside this one."""
+
+EPILOG = """Without a command it is `udptrace live`, whose options it takes: see `udptrace live -h`.
+
+Exit codes: 0; 1 a failure, with its reason on stderr; 2 wrong usage; 3 the answer is bad."""
+
+
+class LazyGroup(click.Group):
+    """Start-up must be light: a subcommand's module is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The subcommand, or None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"tracer.cli.{cmd_name}").command
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Options without a subcommand are those of `live`."""
+        own = {"-h", "--help", "--version"}
+        if not args or (args[0].startswith("-") and args[0] not in own):
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    name=PROG,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name=PROG, message="%(prog)s %(version)s")
+def udptrace() -> None:
+    """Say which socket refused a UDP datagram, which field of it did, and how it came to be so."""
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line (by default the process's) and exit."""
+    given = list(sys.argv[1:] if args is None else args)
+    sys.exit(exit_code_of(udptrace, PROG, given))

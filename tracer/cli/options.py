@@ -1,0 +1,133 @@
+"""The options that commands share, each defined once."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS_S = {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.ASCII)
+_LONGEST_S = 100 * 365 * 86400
+
+
+def duration_ns(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Nanoseconds of a time span: seconds, or a number with a unit (30s, 5m, 1h)."""
+    if value is None:
+        return None
+    match = _DURATION.fullmatch(value.strip().lower())
+    if match is None or match[2] not in _UNITS_S:
+        raise click.BadParameter(f"{value!r} is not a duration such as 30, 30s or 5m", ctx, param)
+    seconds = float(match[1]) * _UNITS_S[match[2]]
+    if not 0 < seconds <= _LONGEST_S:
+        raise click.BadParameter(f"{value!r} is not between 0 and 100 years", ctx, param)
+    return int(seconds * 1_000_000_000)
+
+
+def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator of several, the first shown first in the help."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+output_options = _all_of(
+    click.option(
+        "-f",
+        "--format",
+        "output_format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How incidents are printed; json is one object a line.",
+    ),
+    click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="Colour; auto: on a terminal, unless NO_COLOR is set.",
+    ),
+)
+
+habit_option = click.option(
+    "-n",
+    "numeric",
+    is_flag=True,
+    expose_value=False,
+    help="Accepted out of habit: no address or port is ever resolved.",
+)
+
+target_options = _all_of(
+    click.option(
+        "-N",
+        "--netns",
+        multiple=True,
+        metavar="NAME|PATH|INUM|host|all",
+        help="Show only what concerns this network namespace. May be repeated.",
+    ),
+    click.option(
+        "-p",
+        "--pid",
+        "pids",
+        type=click.IntRange(min=1),
+        multiple=True,
+        metavar="PID",
+        help="The same for the network namespace of a process, as nsenter -t.",
+    ),
+)
+
+closed_window_option = click.option(
+    "--closed-window",
+    "closed_window_ns",
+    metavar="DURATION",
+    callback=duration_ns,
+    help="How long a closed socket is remembered as a cause.  [default: 60s]",
+)
+
+trace_options = _all_of(
+    click.option(
+        "--duration",
+        "duration_ns",
+        metavar="DURATION",
+        callback=duration_ns,
+        help="End after so long: 30, 30s, 5m, 1h.",
+    ),
+    click.option(
+        "--count",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="End after so many distinct incidents.",
+    ),
+    click.option(
+        "--ready-file",
+        metavar="FILE",
+        type=click.Path(dir_okay=False),
+        help="Create FILE once every probe is attached and proven.",
+    ),
+    click.option(
+        "--lookups",
+        type=click.Choice(["on", "off"]),
+        default="on",
+        show_default=True,
+        help="off: leave out the probe on the receive path; received datagrams then cost nothing.",
+    ),
+    click.option("-v", "--verbose", is_flag=True, help="Tell the phases of the start on stderr."),
+)
+
+
+def wants_color(choice: str) -> bool:
+    """Whether standard output gets colour (https://no-color.org)."""
+    if choice != "auto":
+        return choice == "always"
+    return not os.environ.get("NO_COLOR") and sys.stdout is not None and sys.stdout.isatty()

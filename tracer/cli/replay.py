@@ -1,0 +1,109 @@
+"""`udptrace replay`: the incidents of a recording, as the live trace showed them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from tracer.cli.options import closed_window_option, habit_option, output_options
+from tracer.cli.streams import say, show
+from tracer.cli.view import make_presenter, tell_summary
+from tracer.errors import UsageError
+from tracer.events import Call, Header, Miss, NetnsInfo
+from tracer.recording.reader import Reader
+from tracer.text import clean
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """The options of `replay`."""
+
+    file: str
+    netns: tuple[str, ...]
+    closed_window_ns: int | None
+    output_format: str
+    color: str
+
+
+@click.command("replay")
+@click.argument("file")
+@click.option(
+    "-N",
+    "--netns",
+    multiple=True,
+    metavar="NAME|INUM|host|all",
+    help="Show what concerns this network namespace instead of what the trace showed.",
+)
+@output_options
+@habit_option
+@closed_window_option
+def command(**options: Any) -> None:
+    """Show the incidents of the recording FILE (- for standard input).
+
+    It shows what the live trace showed, of the namespaces that this one was asked for; `-N all`
+    shows everything that was recorded. No root, BCC or Linux is needed.
+    """
+    replay(ReplayOptions(**options))
+
+
+def replay(options: ReplayOptions) -> None:
+    """Show the recording. Raises RecordingError, UsageError and what writing raises."""
+    with Reader(options.file) as reader:
+        header = _retargeted(reader.header, options) if options.netns else reader.header
+        presenter = make_presenter(
+            options.output_format,
+            options.color,
+            lambda text: show(text, flush=False),
+            targets=header.targets,
+            closed_window_ns=options.closed_window_ns or header.closed_window_ns,
+            limit=header.count,
+        )
+        for event in reader:
+            presenter.feed(header if isinstance(event, Header) else event)
+        if not reader.ended:
+            presenter.finish()
+    show("")
+    for problem in reader.problems():
+        say(problem)
+    tell_summary(presenter.stats)
+
+
+def _retargeted(header: Header, options: ReplayOptions) -> Header:
+    """The header for other targets than the trace had; then its --count means nothing."""
+    found: list[tuple[int, str]] = []
+    if "all" not in options.netns:
+        known = _namespaces(options.file)
+        for spec in map(clean, options.netns):
+            found += [(inum, spec) for inum in _resolve(spec, known)]
+    inums, names = tuple(inum for inum, _ in found), tuple(name for _, name in found)
+    return replace(header, targets=inums, target_names=names, count=None)
+
+
+def _resolve(spec: str, known: dict[int, set[str]]) -> list[int]:
+    """The namespaces a name or a number means; a name may have been given to several in turn."""
+    found = [inum for inum, names in known.items() if spec in (str(inum), *names)]
+    if not found:
+        names = sorted(set().union(*known.values()))
+        raise UsageError(
+            f"-N {spec}: no network namespace of this name or number in the recording"
+            f" (there are: {', '.join(names) or 'none with a name'})"
+        )
+    return found
+
+
+def _namespaces(path: str) -> dict[int, set[str]]:
+    """Every namespace that the recording tells of, with its names."""
+    if path == "-":
+        raise UsageError("-N: standard input cannot be searched for it; name a file")
+    known: dict[int, set[str]] = {}
+    with Reader(path) as reader:
+        for event in reader:
+            if isinstance(event, NetnsInfo):
+                known.setdefault(event.inum, set()).update(filter(None, [event.name]))
+            elif isinstance(event, Miss):
+                known.setdefault(event.netns, set())
+            elif isinstance(event, Call):
+                known.setdefault(event.after.netns, set())
+    return known

@@ -1,0 +1,67 @@
+"""Standard output for results and standard error for all else, whatever became of them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+
+from tracer.errors import UdptraceError
+
+PREFIX = "udptrace: "
+
+
+def prepare_stdout() -> None:
+    """Let no character of a name fail the output of a terminal that cannot show it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def show(text: str, *, flush: bool = True) -> None:
+    """Write results and, by default, let them be seen at once.
+
+    Raises BrokenPipeError when nobody reads them any more, UdptraceError when they cannot be
+    written for another reason.
+    """
+    if sys.stdout is None:  # the caller closed it
+        return
+    try:
+        sys.stdout.write(text)
+        if flush:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_stdout()
+        raise UdptraceError(f"standard output: {os.strerror(error.errno or 0)}") from None
+
+
+def finish_stdout() -> None:
+    """Write out what has not been seen yet. Raises like `show`."""
+    show("")
+
+
+def drop_stdout() -> None:
+    """Send what is still buffered nowhere: the interpreter would complain about it at its end."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+
+
+def say(line: str) -> None:
+    """Tell the user something beside the results: one line on stderr, after the program's name."""
+    tell(f"{PREFIX}{line}")
+
+
+def tell(line: str) -> None:
+    """One line on stderr; nothing in it can move a terminal's cursor."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(printable(line), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """The text with control characters and the like as escapes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

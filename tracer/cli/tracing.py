@@ -1,0 +1,72 @@
+"""What `live` and `record` share: from the options to a running trace.
+
+What is not needed before the compiler runs is imported after it (tracer.cli.watching): compiling is
+the peak of the memory used, and what the compiler gives back serves for the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tracer.cli.streams import say
+from tracer.ready import remove_ready
+from tracer.recording.writer import Writer
+from tracer.signals import Stop
+from tracer.system.targets import resolve_targets
+
+if TYPE_CHECKING:
+    from tracer.kernel.session import Session
+
+
+@dataclass(frozen=True)
+class TraceOptions:
+    """The options of `live` and `record`."""
+
+    netns: tuple[str, ...]
+    pids: tuple[int, ...]
+    closed_window_ns: int | None
+    duration_ns: int | None
+    count: int | None
+    ready_file: str | None
+    lookups: str
+    verbose: bool
+    write: str | None
+    output_format: str = ""
+    """Empty for a trace that is only recorded."""
+    color: str = "never"
+
+
+def run_trace(options: TraceOptions) -> None:
+    """Trace until it is ended. Raises UdptraceError and what else ends a command."""
+    began = time.monotonic()
+    stop = Stop()
+    stop.install()
+    if options.ready_file:
+        remove_ready(options.ready_file)
+    targets = resolve_targets(options.netns, options.pids)
+    with ExitStack() as stack:
+        writer = stack.enter_context(closing(Writer(options.write))) if options.write else None
+        session = stack.enter_context(closing(_open_session(options)))
+        from tracer.cli.watching import Watch
+
+        watch = Watch(options, targets, began)
+        watch.run(session, writer, stop)
+    watch.sum_up()
+
+
+def _open_session(options: TraceOptions) -> Session:
+    """Probes attached and proven; BCC is imported here and not before."""
+    from tracer.kernel.session import Phases, Session
+
+    phases = Phases()
+    session = Session(lookups=options.lookups == "on", phases=phases)
+    if options.verbose:
+        for name, seconds in phases.taken:
+            say(f"{name}: {seconds:.2f} s")
+        say(f"probes: {', '.join(session.probes)}")
+        for name, reason in session.missing:
+            say(f"without {name}: {reason}")
+    return session

@@ -1,0 +1,52 @@
+"""What a command shows of a trace: the linker and the renderer that its options ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tracer.cli.options import wants_color
+from tracer.cli.streams import tell
+from tracer.events import Event
+from tracer.link import CLOSED_WINDOW_NS, IncidentUpdate, Linker
+from tracer.present import Presenter
+from tracer.render.text import TextRenderer
+from tracer.totals import Stats
+
+
+class Silent:
+    """Renders nothing: for a trace that is only recorded."""
+
+    def event(self, event: Event) -> str:
+        """Nothing."""
+        return ""
+
+    def update(self, update: IncidentUpdate) -> str:
+        """Nothing."""
+        return ""
+
+
+def make_presenter(
+    output_format: str,
+    color: str,
+    write: Callable[[str], None],
+    *,
+    targets: tuple[int, ...],
+    closed_window_ns: int | None,
+    limit: int | None,
+) -> Presenter:
+    """A presenter for --format ("json", "text"; "" for nothing) and --color."""
+    linker = Linker(frozenset(targets), closed_window_ns=closed_window_ns or CLOSED_WINDOW_NS)
+    if output_format == "json":
+        from tracer.render.jsonl import JsonRenderer
+
+        renderer = JsonRenderer()
+        return Presenter(linker, renderer, write, limit, renderer.end)
+    if not output_format:
+        return Presenter(linker, Silent(), write, limit)
+    return Presenter(linker, TextRenderer(color=wants_color(color)), write, limit)
+
+
+def tell_summary(stats: Stats) -> None:
+    """The last words of a trace, on stderr: they are no result."""
+    for line in TextRenderer().end(stats).splitlines():
+        tell(line)

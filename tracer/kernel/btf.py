@@ -1,0 +1,140 @@
+"""Offsets of struct members from the running kernel's BTF, through libbpf (no kernel headers).
+
+libbcc already depends on libbpf, which finds a struct by name in milliseconds; parsing the 100,000
+types in Python would take seconds on a slow machine. Format: Documentation/bpf/btf.rst.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracer.errors import UdptraceError
+
+VMLINUX = Path("/sys/kernel/btf/vmlinux")
+
+_KIND_STRUCT = 4
+_KIND_UNION = 5
+_MODIFIERS = frozenset((8, 9, 10, 11, 18))  # typedef, volatile, const, restrict, type tag
+_HEADER_WORDS = 3  # struct btf_type: name_off, info, size or type
+_MEMBER_WORDS = 3  # struct btf_member: name_off, type, offset
+
+
+class MissingMember(LookupError):
+    """The running kernel has no such struct or member."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Where a member is: bits from the start of the outermost struct, and its type's BTF id.
+
+    ``bits`` is the width of a bitfield, 0 for an ordinary member.
+    """
+
+    bit_offset: int
+    bits: int
+    type_id: int
+
+    @property
+    def offset(self) -> int:
+        """Byte offset (of the byte that holds the first bit, for a bitfield)."""
+        return self.bit_offset // 8
+
+
+class Btf:
+    """The running kernel's types. Raises UdptraceError when there are none to read."""
+
+    def __init__(self) -> None:
+        if not VMLINUX.exists():
+            raise UdptraceError(
+                f"this kernel has no BTF ({VMLINUX} is missing): udptrace takes the layout of the "
+                "kernel's structs from it; use a kernel built with CONFIG_DEBUG_INFO_BTF=y"
+            )
+        self._lib = _libbpf()
+        self._btf = self._lib.btf__load_vmlinux_btf()
+        # libbpf 0.x returns an ERR_PTR unless strict mode is asked for, 1.x NULL.
+        if not self._btf or self._btf > 2**64 - 4096:
+            raise UdptraceError(f"cannot read {VMLINUX}: run as root, on a kernel with valid BTF")
+
+    def member(self, struct: str, path: str) -> Member:
+        """Find ``path`` ("ns.inum") in ``struct``, through anonymous structs and unions.
+
+        Raises MissingMember when this kernel has no such struct or member.
+        """
+        type_id = self._find(struct)
+        found = Member(0, 0, type_id)
+        for name in path.split("."):
+            step = self._member_of(found.type_id, name)
+            if step is None:
+                raise MissingMember(f"struct {struct} has no member {path}")
+            found = Member(found.bit_offset + step.bit_offset, step.bits, step.type_id)
+        return found
+
+    def size(self, struct: str) -> int:
+        """Size of a struct in bytes. Raises MissingMember."""
+        return int(self._words(self._find(struct), _HEADER_WORDS)[2])
+
+    def close(self) -> None:
+        """Give the types' memory back."""
+        if self._btf:
+            self._lib.btf__free(self._btf)
+            self._btf = None
+
+    def _find(self, struct: str) -> int:
+        type_id = int(self._lib.btf__find_by_name_kind(self._btf, struct.encode(), _KIND_STRUCT))
+        if type_id < 0:
+            raise MissingMember(f"no struct {struct}")
+        return type_id
+
+    def _words(self, type_id: int, count: int) -> Any:
+        address = self._lib.btf__type_by_id(self._btf, type_id)
+        return (ctypes.c_uint32 * count).from_address(address)
+
+    def _resolve(self, type_id: int) -> tuple[int, int, int, bool]:
+        """Follow modifiers: (id, kind, number of members, whether kind_flag is set)."""
+        while True:
+            _, info, target = self._words(type_id, _HEADER_WORDS)
+            kind = info >> 24 & 0x1F
+            if kind not in _MODIFIERS:
+                return type_id, kind, info & 0xFFFF, bool(info >> 31)
+            type_id = target
+
+    def _member_of(self, type_id: int, name: str) -> Member | None:
+        type_id, kind, count, kind_flag = self._resolve(type_id)
+        if kind not in (_KIND_STRUCT, _KIND_UNION):
+            return None
+        words = self._words(type_id, _HEADER_WORDS + _MEMBER_WORDS * count)
+        wanted = name.encode()
+        for at in range(_HEADER_WORDS, len(words), _MEMBER_WORDS):
+            name_offset, member_type, packed = words[at : at + _MEMBER_WORDS]
+            # With kind_flag the upper 8 bits are a bitfield's width; else all is the offset.
+            bit_offset = packed & 0xFFFFFF if kind_flag else packed
+            bits = packed >> 24 if kind_flag else 0
+            if name_offset:
+                if self._lib.btf__name_by_offset(self._btf, name_offset) == wanted:
+                    return Member(bit_offset, bits, member_type)
+                continue
+            inner = self._member_of(member_type, name)
+            if inner is not None:
+                return Member(bit_offset + inner.bit_offset, inner.bits, inner.type_id)
+        return None
+
+
+def _libbpf() -> Any:
+    for name in ("libbpf.so.1", "libbpf.so.0"):
+        try:
+            lib = ctypes.CDLL(name)
+        except OSError:
+            continue
+        lib.btf__load_vmlinux_btf.restype = ctypes.c_void_p
+        lib.btf__find_by_name_kind.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32)
+        lib.btf__type_by_id.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
+        lib.btf__type_by_id.restype = ctypes.c_void_p
+        lib.btf__name_by_offset.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
+        lib.btf__name_by_offset.restype = ctypes.c_char_p
+        lib.btf__free.argtypes = (ctypes.c_void_p,)
+        lib.btf__free.restype = None
+        return lib
+    raise UdptraceError("libbpf is missing: install libbpf1 (it comes with python3-bpfcc)")

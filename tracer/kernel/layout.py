@@ -1,0 +1,102 @@
+"""Which struct members the probes read, and the definitions made of them for the C source.
+
+Each member's offset comes from the running kernel's BTF: a kernel that moved a member needs no
+change here. Members that only some kernels have are marked optional, with the commit.
+"""
+
+from __future__ import annotations
+
+from tracer.errors import UdptraceError
+from tracer.kernel.btf import Btf, MissingMember
+
+# Definition in bpf/udptrace.c -> (struct, member).
+MEMBERS = {
+    "SKC_DADDR": ("sock_common", "skc_daddr"),
+    "SKC_RCV_SADDR": ("sock_common", "skc_rcv_saddr"),
+    "SKC_DPORT": ("sock_common", "skc_dport"),
+    "SKC_NUM": ("sock_common", "skc_num"),
+    "SKC_FAMILY": ("sock_common", "skc_family"),
+    "SKC_STATE": ("sock_common", "skc_state"),
+    "SKC_BOUND_DEV_IF": ("sock_common", "skc_bound_dev_if"),
+    "SKC_PROT": ("sock_common", "skc_prot"),
+    "SKC_NET": ("sock_common", "skc_net"),
+    "SKC_V6_DADDR": ("sock_common", "skc_v6_daddr"),
+    "SKC_V6_RCV_SADDR": ("sock_common", "skc_v6_rcv_saddr"),
+    "SKC_COOKIE": ("sock_common", "skc_cookie"),
+    "SKC_NODE": ("sock_common", "skc_node"),
+    "SK_PROTOCOL": ("sock", "sk_protocol"),
+    "SK_UID": ("sock", "sk_uid"),
+    "SK_ERR": ("sock", "sk_err"),
+    "SK_SOCKET": ("sock", "sk_socket"),
+    "SOCKET_SK": ("socket", "sk"),
+    "SOCKET_ALLOC_SOCKET": ("socket_alloc", "socket"),
+    "SOCKET_ALLOC_INODE": ("socket_alloc", "vfs_inode"),
+    "INODE_INO": ("inode", "i_ino"),
+    "NET_INUM": ("net", "ns.inum"),
+    "NET_HASH_MIX": ("net", "hash_mix"),
+    "DEV_IFINDEX": ("net_device", "ifindex"),
+    "DEV_NAME": ("net_device", "name"),
+    "DEV_NET": ("net_device", "nd_net"),
+    "DST_DEV": ("dst_entry", "dev"),
+    "RTABLE_IIF": ("rtable", "rt_iif"),
+    "SKB_HEAD": ("sk_buff", "head"),
+    "SKB_DATA": ("sk_buff", "data"),
+    "SKB_DEV": ("sk_buff", "dev"),
+    "SKB_IIF": ("sk_buff", "skb_iif"),
+    "SKB_CB": ("sk_buff", "cb"),
+    "SKB_DST": ("sk_buff", "_skb_refdst"),
+    "SKB_TRANSPORT": ("sk_buff", "transport_header"),
+    "SKB_NETWORK": ("sk_buff", "network_header"),
+    "INET_PARM_FLAGS": ("inet_skb_parm", "flags"),
+    "INET6_PARM_FLAGS": ("inet6_skb_parm", "flags"),
+    "TABLE_HASH": ("udp_table", "hash"),
+    "TABLE_MASK": ("udp_table", "mask"),
+    "HSLOT_HEAD": ("udp_hslot", "head"),
+    "HSLOT_COUNT": ("udp_hslot", "count"),
+    "TASK_LEADER": ("task_struct", "group_leader"),
+    "TASK_START": ("task_struct", "start_boottime"),
+}
+
+# Read where the kernel has them; the C source tests for the definition.
+OPTIONAL = {
+    # Since 5.12 a plain u64 that is always set: 3d368ab87cf6 "net: initialize net->net_cookie at
+    # netns setup". Before, an atomic that stays 0 until somebody asks for it.
+    "NET_COOKIE": ("net", "net_cookie"),
+    # Since 6.2 each netns may have a table of its own: 9804985bf27f "udp: Introduce optional
+    # per-netns hash table". Before, all share one, which a socket's struct proto points to.
+    "NET_UDP_TABLE": ("net", "ipv4.udp_table"),
+    "PROTO_UDP_TABLE": ("proto", "h.udp_table"),
+}
+
+# Bitfields, or what used to be one: read as a byte, then shifted and masked. sk_userlocks became a
+# plain u8 in 6.12's series; BTF's bit offset and width tell either form.
+BITS = {
+    "SKC_IPV6ONLY": ("sock_common", "skc_ipv6only", 1),
+    "SKC_REUSEPORT": ("sock_common", "skc_reuseport", 1),
+    "SK_USERLOCKS": ("sock", "sk_userlocks", 8),
+}
+
+
+def definitions(btf: Btf) -> dict[str, int]:
+    """C definitions of all offsets and sizes. Raises UdptraceError naming a member that is gone."""
+    out: dict[str, int] = {}
+    try:
+        for name, (struct, path) in MEMBERS.items():
+            out[f"OFF_{name}"] = btf.member(struct, path).offset
+        for name, (struct, path, plain_width) in BITS.items():
+            member = btf.member(struct, path)
+            out[f"OFF_{name}"] = member.offset
+            out[f"SHIFT_{name}"] = member.bit_offset % 8
+            out[f"MASK_{name}"] = (1 << (member.bits or plain_width)) - 1
+        out["SIZE_HSLOT"] = btf.size("udp_hslot")
+    except MissingMember as missing:
+        raise UdptraceError(
+            f"this kernel's layout is not one udptrace knows ({missing}): please report it with "
+            "the kernel's version"
+        ) from missing
+    for name, (struct, path) in OPTIONAL.items():
+        try:
+            out[f"OFF_{name}"] = btf.member(struct, path).offset
+        except MissingMember:
+            continue
+    return out

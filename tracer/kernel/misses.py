@@ -1,0 +1,59 @@
+"""The kernel's table of misses, read once a second: exact counts of what was not streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol
+
+from tracer.events import Event
+from tracer.wire import MissKey, MissValue, decode_count
+
+# A key that has not missed for so long makes room; should it miss again, it is a new first time.
+IDLE_NS = 60_000_000_000
+
+
+class Table(Protocol):
+    """What this module needs of the BPF program."""
+
+    def misses(self) -> Iterator[tuple[MissKey, MissValue]]:
+        """Every key with its counters."""
+
+    def forget_miss(self, key: MissKey) -> None:
+        """Take a key out."""
+
+
+class MissTable:
+    """Turns counters that have grown into MissCount events, and drops keys that went idle."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._reported: dict[bytes, tuple[int, int]] = {}
+
+    def read(self, now: int, fates_known: bool = True) -> list[Event]:
+        """MissCount for each key whose count is not yet known, at ``now`` (monotonic ns).
+
+        Without ``fates_known`` the counts of ICMPs sent and limited are left out.
+        """
+        events: list[Event] = []
+        for key, value in self._table.misses():
+            name = bytes(key)
+            if self._is_news(name, value):
+                self._reported[name] = (value.since_ns, value.total)
+                event = decode_count(key, value, now)
+                events.append(event if fates_known else replace(event, sent=None, limited=None))
+            elif now - value.last_ns > IDLE_NS:
+                self._table.forget_miss(key)
+                self._reported.pop(name, None)
+        return events
+
+    def forget(self, netns: int) -> None:
+        """Drop the keys of a netns: the self-test's own."""
+        for key, _ in list(self._table.misses()):
+            if key.netns == netns:
+                self._table.forget_miss(key)
+
+    def _is_news(self, name: bytes, value: MissValue) -> bool:
+        """A first miss that was streamed is known from its event; all else is compared."""
+        since, total = self._reported.get(name, (value.since_ns, 1 if value.streamed_ns else 0))
+        return (value.since_ns, value.total) != (since, total)

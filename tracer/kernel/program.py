@@ -1,0 +1,172 @@
+"""Compiles and loads the probes with BCC. The only module that imports bcc."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from tracer.errors import UdptraceError
+from tracer.kernel import features, memory, symbols
+from tracer.kernel.btf import Btf
+from tracer.kernel.layout import definitions
+from tracer.kernel.probes import Probe
+from tracer.kernel.quiet import captured_stderr
+from tracer.resources import bpf_dir
+from tracer.wire import LOSS_NAMES, MissKey, MissValue
+
+# Nodes of a hash chain looked at for one miss. A slot is shared by other ports and namespaces, so a
+# few of them may be strangers'; the verifier's time grows with it (0.07 s for 256).
+WALK_NODES = 256
+
+
+class AttachError(Exception):
+    """A probe could not be loaded or attached: the reason, without the probe's name."""
+
+
+def import_bcc() -> Any:
+    """The BCC module. Raises UdptraceError when it is absent, or PyPI's other `bcc`."""
+    try:
+        import bcc
+    except ImportError as error:
+        raise UdptraceError(
+            f"BCC cannot be imported ({error}): install python3-bpfcc (Debian, Ubuntu); a virtual "
+            "environment sees it only when made with --system-site-packages"
+        ) from error
+    memory.release()
+    if not hasattr(bcc, "BPF"):
+        where = getattr(bcc, "__file__", None) or "an unknown place"
+        raise UdptraceError(
+            f"the Python module bcc from {where} is another project, not BCC: uninstall it "
+            "(pip uninstall bcc) and install python3-bpfcc"
+        )
+    return bcc
+
+
+def read_definitions() -> dict[str, int]:
+    """C definitions for the running kernel. Raises UdptraceError without usable BTF."""
+    btf = Btf()
+    try:
+        return definitions(btf)
+    finally:
+        btf.close()
+
+
+class Program:
+    """The compiled BPF program: attaches probes, yields records, reads maps.
+
+    Raises UdptraceError from the constructor when it cannot be compiled.
+    """
+
+    def __init__(self, bcc: Any, layout: dict[str, int], lookups: bool) -> None:
+        self._bcc = bcc
+        self._records: list[bytes] = []
+        constants = {**layout, "WALK_NODES": WALK_NODES, "LOOKUPS": int(lookups)}
+        self._bpf = _compile(bcc, constants)
+        self._misses = self._bpf.get_table(b"misses", keytype=MissKey, leaftype=MissValue)
+        self._losses = self._bpf[b"losses"]
+        self._bpf[b"events"].open_ring_buffer(self._take)
+
+    def attach(self, probe: Probe) -> str:
+        """Load the probe's programs and attach them; returns the symbol. Raises AttachError."""
+        enter = self._load(probe.enter) if probe.enter else None
+        leave = self._load(probe.exit) if probe.exit else None
+        reasons: list[str] = []
+        for symbol in probe.symbols:
+            for name in (symbol, None):
+                # The plain name first: only a kernel without it is worth reading kallsyms for.
+                names = [name] if name else symbols.variants(symbol)
+                if names and self._attach_all(names, enter, leave, reasons):
+                    return names[0]
+        raise AttachError(
+            f"no kernel function {' or '.join(probe.symbols)} can be probed"
+            + (f" ({reasons[-1]})" if reasons else "")
+        )
+
+    def poll(self, timeout_ms: int) -> list[bytes]:
+        """Wait for records at most so long (milliseconds), and take all there are."""
+        self._bpf.ring_buffer_poll(timeout_ms)
+        taken, self._records = self._records, []
+        return taken
+
+    def losses(self) -> dict[str, int]:
+        """The kernel's loss counters since the load, by the names of `tracer.events.LOSSES`."""
+        return {
+            name: int(self._losses.sum(ctypes.c_int(index)).value)
+            for index, name in enumerate(LOSS_NAMES)
+        }
+
+    def misses(self) -> Iterator[tuple[MissKey, MissValue]]:
+        """Every key of the table of misses with its counters, as it is now."""
+        yield from self._misses.items()
+
+    def forget_miss(self, key: MissKey) -> None:
+        """Take a key out of the table of misses; one that is gone already is no error."""
+        try:
+            del self._misses[key]
+        except KeyError:
+            return
+
+    def close(self) -> None:
+        """Detach every probe and free the maps."""
+        with captured_stderr():
+            self._bpf.cleanup()
+
+    def _take(self, _context: object, data: int, size: int) -> None:
+        self._records.append(ctypes.string_at(data, size))
+
+    def _load(self, function: str) -> Any:
+        name = function.encode()
+        if name in self._bpf.funcs:
+            return self._bpf.funcs[name]
+        with captured_stderr():
+            try:
+                return self._bpf.load_func(name, self._bcc.BPF.KPROBE)
+            except Exception as error:
+                raise AttachError(f"cannot load {function}: {features.why_refused()}") from error
+
+    def _attach_all(self, names: list[str], enter: Any, leave: Any, reasons: list[str]) -> bool:
+        attached = []
+        for name in names:
+            try:
+                with captured_stderr():
+                    if enter is not None:
+                        self._bpf.attach_kprobe(event=name.encode(), fn_name=enter.name)
+                    if leave is not None:
+                        self._bpf.attach_kretprobe(event=name.encode(), fn_name=leave.name)
+            except Exception as error:
+                reasons.append(_first_line(str(error)))
+                continue
+            attached.append(name)
+        return len(attached) == len(names)
+
+
+def _compile(bcc: Any, constants: dict[str, int]) -> Any:
+    source = bpf_dir()
+    # BCC looks here instead of for the running kernel's headers, which need not be installed.
+    os.environ["BCC_KERNEL_SOURCE"] = str(source / "stubs")
+    flags = [f"-D{name}={value}" for name, value in constants.items()]
+    with captured_stderr() as printed:
+        try:
+            bpf = bcc.BPF(
+                text=(source / "udptrace.c").read_bytes(),
+                cflags=[*flags, f"-I{source}", "-Wno-unused-command-line-argument"],
+            )
+        except Exception as error:
+            failure = error
+        else:
+            return bpf
+    raise UdptraceError(
+        f"the probes cannot be compiled ({_first_error(printed.text) or failure}): "
+        "please report it with the kernel's and BCC's versions"
+    ) from failure
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n", 1)[0]
+
+
+def _first_error(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines()]
+    return next((line for line in lines if "error:" in line), lines[0] if lines else "")

@@ -1,0 +1,140 @@
+"""What must be looked up because an event mentions it: namespaces, and owners of sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from tracer.events import Call, Close, Event, Miss, NetnsInfo, Owners, SockError, SocketView
+from tracer.lru import Lru
+
+REFRESH_NS = 1_000_000_000
+"""A namespace that misses is looked at again at most this often: addresses come and go."""
+
+LIMIT = 65536
+"""Sockets and namespaces kept in mind; more than a machine has at one time."""
+
+_TRIES = 3
+"""Look-ups of a namespace that cannot be found before it is given up."""
+
+
+class Directory(Protocol):
+    """Where things are looked up: this machine, or a test's idea of one."""
+
+    def netns(self, inum: int, hint_pids: Iterable[int]) -> NetnsInfo | None:
+        """What is known of a namespace now; None when it cannot be found or entered."""
+
+    def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
+        """The owners that could be looked up now; for the others ask again a little later."""
+
+
+class Lookups:
+    """Sees every event of a trace, and makes the events of what it has looked up for them."""
+
+    def __init__(self, directory: Directory, limit: int = LIMIT) -> None:
+        self._directory = directory
+        self._namespaces = _Namespaces(limit)
+        self._owned: Lru[int, int] = Lru(limit)
+        """Inodes whose owners are known."""
+        self._wanted: Lru[int, int] = Lru(limit)
+        """Inodes to look up for the first time."""
+        self._waiting: Lru[int, int] = Lru(limit)
+        """Inodes whose hints led nowhere: they wait for a scan of all processes."""
+        self._users: Lru[int, int] = Lru(limit)
+        """Inode -> the process last seen calling on that socket."""
+
+    def note(self, event: Event) -> None:
+        """Take notice of what an event mentions, and of what another look-up told."""
+        if isinstance(event, Call):
+            self._users.put(event.after.inode, event.task.pid)
+            self._namespaces.meet(event.after.netns, event.after.netns_cookie, event.task.pid)
+        elif isinstance(event, Miss):
+            self._namespaces.meet(event.netns, event.netns_cookie)
+            self._namespaces.due.add(event.netns)
+            for candidate in event.walk.candidates if event.walk else ():
+                self._want(candidate)
+        elif isinstance(event, SockError):
+            self._want(event.socket)
+        elif isinstance(event, Close):
+            # Its inode may be another socket's tomorrow.
+            for known in (self._owned, self._wanted, self._waiting, self._users):
+                known.pop(event.socket.inode)
+        elif isinstance(event, NetnsInfo):
+            self._namespaces.infos.put(event.inum, event)
+        elif isinstance(event, Owners):
+            self._owned.put(event.inode, event.inode)
+            self._waiting.pop(event.inode)
+
+    def events(self, now: int) -> list[Event]:
+        """What could be looked up of what is wanted, as events; call it after each poll."""
+        found: list[Event] = [*self._namespaces.look(self._directory, now)]
+        if len(self._waiting):
+            found += self._directory.owners(tuple(self._waiting), ())
+        wanted = tuple(self._wanted)
+        if wanted:
+            hints = dict.fromkeys(filter(None, map(self._users.get, wanted)))
+            found += self._directory.owners(wanted, hints)
+        for inode in wanted:
+            self._wanted.pop(inode)
+            self._waiting.put(inode, inode)  # if it was found, its event takes it out again
+        return found
+
+    def refresh_namespaces(self) -> None:
+        """Have every known namespace looked at again; only what changed becomes an event."""
+        self._namespaces.due.update(info.inum for info in self._namespaces.infos)
+
+    def _want(self, socket: SocketView) -> None:
+        self._namespaces.meet(socket.netns, socket.netns_cookie)
+        known = socket.inode in self._owned or socket.inode in self._waiting
+        if socket.inode and not known:
+            self._wanted.put(socket.inode, socket.inode)
+
+
+class _Namespaces:
+    """The namespaces met, what was told of each, and which are to be looked at."""
+
+    def __init__(self, limit: int) -> None:
+        self.infos: Lru[int, NetnsInfo] = Lru(limit)
+        self.due: set[int] = set()
+        self._not_before: Lru[int, int] = Lru(limit)
+        """When one may be looked at again (monotonic ns)."""
+        self._failed: Lru[int, int] = Lru(limit)
+        """How often one was looked for in vain."""
+        self._users: Lru[int, int] = Lru(limit)
+        """Namespace -> a process seen in it."""
+        self._cookies: Lru[int, int] = Lru(limit)
+        """The latest cookie met under a number."""
+
+    def meet(self, inum: int, cookie: int, pid: int | None = None) -> None:
+        """An event was of it: a namespace that is new, or a new one of an old number, is due."""
+        if pid is not None:
+            self._users.put(inum, pid)
+        known = self.infos.get(inum)
+        same = known is not None and (known.cookie == cookie or 0 in (known.cookie, cookie))
+        if known is not None and not same and self._cookies.get(inum) != cookie:
+            # Another namespace has the number now: what was found, or not, was of the earlier one.
+            self._not_before.pop(inum)
+            self._failed.pop(inum)
+        self._cookies.put(inum, cookie)
+        if not same and (self._failed.get(inum) or 0) < _TRIES:
+            self.due.add(inum)
+
+    def look(self, directory: Directory, now: int) -> list[NetnsInfo]:
+        """What is news of the namespaces that are due and may be looked at at this time."""
+        found = []
+        for inum in sorted(self.due):
+            if now < (self._not_before.get(inum) or 0):
+                continue
+            self.due.discard(inum)
+            self._not_before.put(inum, now + REFRESH_NS)
+            info = directory.netns(inum, filter(None, [self._users.get(inum)]))
+            if info is None:
+                self._failed.put(inum, (self._failed.get(inum) or 0) + 1)
+            elif _is_news(self.infos.get(inum), info):
+                found.append(info)
+        return found
+
+
+def _is_news(known: NetnsInfo | None, info: NetnsInfo) -> bool:
+    return known is None or replace(known, time=info.time) != info

@@ -1,0 +1,1 @@
+"""Evidence on disk: one event a line of JSON."""

@@ -1,0 +1,180 @@
+"""Reads a recording event by event, in flat memory, and says what is wrong with the file."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+from tracer.events import End, Event, Header
+from tracer.recording import codec
+from tracer.recording.codec import CodecError, Unknown
+from tracer.recording.errors import RecordingError, os_reason
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Reader:
+    """The events of a recording, its header first; iterate once.
+
+    ``path`` may be "-" for standard input; a gzip file is recognised by its content. Opening
+    raises RecordingError when the file cannot be read, is not a recording of udptrace, or has a
+    newer format. Damage further on does not stop the reading: `problems` tells it afterwards.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.damaged = 0
+        """Lines skipped because they are not events."""
+        self.torn = False
+        """The last line, or the compressed stream, stops in the middle."""
+        self.ended = False
+        """The End event was there."""
+        self.unknown: Counter[str] = Counter()
+        """How often each kind or field occurred that this version does not know."""
+        self._first_damage = ""
+        self._trailing = ""
+        self._number = 0
+        self._raw, self._file = _open(path)
+        try:
+            self.header = self._read_header()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; harmless when done twice."""
+        self._file.close()
+        self._raw.close()
+
+    def __iter__(self) -> Iterator[Event]:
+        yield self.header
+        while (line := self._line()) is not None:
+            event = self._event(line)
+            if event is None:
+                continue
+            if isinstance(event, Header):
+                # What follows is another trace: its identities and times mean something else.
+                self._trailing = f"line {self._number}: another recording begins; not read"
+                return
+            yield event
+            if isinstance(event, End):
+                self.ended = True
+
+    def problems(self) -> list[str]:
+        """What was wrong with the file, a line each; complete once the iteration has ended."""
+        said = []
+        if self.damaged:
+            what = "line is" if self.damaged == 1 else "lines are"
+            said.append(f"{self.damaged} {what} damaged and skipped ({self._first_damage})")
+        if self.unknown:
+            names = ", ".join(f"{name} ({n})" for name, n in sorted(self.unknown.items()))
+            said.append(f"made by a newer udptrace; not understood here: {names}")
+        if self.torn:
+            said.append("the end of the file is cut off: its last line was not read")
+        if self._trailing:
+            said.append(self._trailing)
+        if not self.ended:
+            said.append("there is no end record: the trace was killed or is still running")
+        return [f"{self.path}: {line}" for line in said]
+
+    def _read_header(self) -> Header:
+        foreign = RecordingError(f"{self.path}: not a recording of udptrace")
+        line = self._line()
+        if line is None:
+            if self.torn or self._number:
+                raise foreign
+            raise RecordingError(f"{self.path}: empty, not a recording of udptrace")
+        try:
+            body = codec.parse(line)
+        except CodecError:
+            raise foreign from None
+        if body.get("kind") != Header.kind or body.get("tool") != "udptrace":
+            raise foreign
+        version = body.get("format")
+        if type(version) is int and version > codec.FORMAT:
+            raise RecordingError(
+                f"{self.path}: recording format {version} is newer than this udptrace reads"
+                f" ({codec.FORMAT}): use the udptrace that made it, or a newer one"
+            )
+        try:
+            decoded = codec.decode(line)
+        except CodecError as error:
+            raise RecordingError(f"{self.path}: the header is damaged: {error}") from None
+        self.unknown.update(decoded.extra.keys())
+        return cast("Header", decoded.event)
+
+    def _event(self, line: bytes) -> Event | None:
+        """The event of a line; None, and counted, when there is none to be had from it."""
+        try:
+            decoded = codec.decode(line)
+        except CodecError as error:
+            self._damage(str(error))
+            return None
+        self.unknown.update(decoded.extra.keys())
+        if isinstance(decoded.event, Unknown):
+            self.unknown[decoded.event.kind] += 1
+            return None
+        return decoded.event
+
+    def _damage(self, why: str) -> None:
+        self.damaged += 1
+        self._first_damage = self._first_damage or f"line {self._number}: {why}"
+
+    def _line(self) -> bytes | None:
+        """The next whole line without its newline; None at the end of what is whole."""
+        while True:
+            line = self._readline()
+            if not line:
+                return None
+            self._number += 1
+            if line.endswith(b"\n"):
+                return line[:-1]
+            if len(line) <= codec.MAX_LINE:
+                self.torn = True
+                return None
+            if self._number == 1 or not self._skip_line():
+                self.torn = self._number != 1
+                return None
+            self._damage(f"longer than {codec.MAX_LINE} bytes")
+
+    def _skip_line(self) -> bool:
+        """Read to the end of a line that is too long; False when the file ends before it."""
+        while chunk := self._readline():
+            if chunk.endswith(b"\n"):
+                return True
+        return False
+
+    def _readline(self) -> bytes:
+        """Up to MAX_LINE + 1 bytes of a line; b"" at the end or where a gzip stream breaks."""
+        try:
+            return self._file.readline(codec.MAX_LINE + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            # A trace killed with -9 leaves a gzip stream without its end.
+            self.torn = True
+            return b""
+        except OSError as error:
+            raise RecordingError(f"{self.path}: cannot be read: {os_reason(error)}") from None
+
+
+def _open(path: str) -> tuple[BinaryIO, BinaryIO]:
+    """The file, and its uncompressed bytes. Raises RecordingError."""
+    if path == "-" and sys.stdin is None:
+        raise RecordingError(f"{path}: cannot be read: standard input is closed")
+    try:
+        raw = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115
+        if cast("io.BufferedReader", raw).peek(2)[:2] == GZIP_MAGIC:
+            return raw, cast("BinaryIO", gzip.GzipFile(fileobj=raw, mode="rb"))
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be read: {os_reason(error)}") from None
+    return raw, raw

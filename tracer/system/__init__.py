@@ -1,0 +1,1 @@
+"""What the system says beside the kernel's events: sockets, processes, namespaces, clocks."""

@@ -1,0 +1,60 @@
+"""The local addresses and the links of the thread's network namespace, through rtnetlink."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+
+from tracer.system.netlink import NETLINK_ROUTE, NetlinkError, dump, parse_attributes
+
+_RTM_GETLINK = 18
+_RTM_GETADDR = 22
+_IFLA_IFNAME = 3
+_IFLA_EXT_MASK = 29
+_RTEXT_FILTER_SKIP_STATS = 1 << 3
+_IFA_ADDRESS = 1
+_IFA_LOCAL = 2
+
+_SIZES: dict[int, int] = {socket.AF_INET: 4, socket.AF_INET6: 16}
+
+_IFADDRMSG = struct.Struct("=BBBBI")
+_IFINFOMSG = struct.Struct("=BxHiII")
+
+
+def local_addresses() -> tuple[str, ...]:
+    """Every IPv4 and IPv6 address of every interface, in the kernel's order, once each."""
+    found = (parse_address(body) for body in dump(NETLINK_ROUTE, _RTM_GETADDR, bytes(8)))
+    return tuple(dict.fromkeys(address for address in found if address))
+
+
+def links() -> tuple[tuple[int, str], ...]:
+    """(ifindex, name) of every interface."""
+    request = _IFINFOMSG.pack(0, 0, 0, 0, 0)
+    request += struct.pack("=HHI", 8, _IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
+    return tuple(parse_link(body) for body in dump(NETLINK_ROUTE, _RTM_GETLINK, request))
+
+
+def parse_address(body: bytes) -> str | None:
+    """The address of a RTM_NEWADDR message, None for another family. Raises NetlinkError."""
+    if len(body) < _IFADDRMSG.size:
+        raise NetlinkError(errno.EBADMSG, "address message cut off")
+    family = body[0]
+    size = _SIZES.get(family)
+    if size is None:
+        return None
+    attributes = parse_attributes(body[_IFADDRMSG.size :])
+    # On a point-to-point link IFA_ADDRESS is the other end, and IFA_LOCAL ours.
+    raw = attributes.get(_IFA_LOCAL, attributes.get(_IFA_ADDRESS, b""))
+    if len(raw) != size:
+        raise NetlinkError(errno.EBADMSG, "address of a wrong length")
+    return socket.inet_ntop(family, raw)
+
+
+def parse_link(body: bytes) -> tuple[int, str]:
+    """(ifindex, name) of a RTM_NEWLINK message. Raises NetlinkError."""
+    if len(body) < _IFINFOMSG.size:
+        raise NetlinkError(errno.EBADMSG, "link message cut off")
+    index: int = _IFINFOMSG.unpack_from(body)[2]
+    name = parse_attributes(body[_IFINFOMSG.size :]).get(_IFLA_IFNAME, b"")
+    return index, name.rstrip(b"\0").decode("utf-8", "backslashreplace")

@@ -1,0 +1,44 @@
+"""This machine as the live trace needs it: its clocks, its snapshot, its look-ups."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from functools import partial
+
+from tracer.events import Clock, NetnsInfo, Owners
+from tracer.system.clock import read_clock
+from tracer.system.netns import find_netns, in_netns
+from tracer.system.processes import OwnerFinder
+from tracer.system.snapshot import Snapshot, netns_info, owners_events, take_snapshot
+
+
+class ThisMachine:
+    """Everything but the kernel's events that a live trace asks the system for."""
+
+    def __init__(self) -> None:
+        self._finder = OwnerFinder()
+
+    def now(self) -> int:
+        """CLOCK_MONOTONIC, nanoseconds: the events' clock."""
+        return time.monotonic_ns()
+
+    def clock(self) -> Clock:
+        """A clock anchor, read now."""
+        return read_clock()
+
+    def snapshot(self) -> Snapshot:
+        """All namespaces, UDP sockets and their owners."""
+        return take_snapshot(self._finder)
+
+    def netns(self, inum: int, hint_pids: Iterable[int]) -> NetnsInfo | None:
+        """What is known of a namespace now; None when it cannot be found or entered."""
+        try:
+            found = find_netns(inum, hint_pids)
+            return None if found is None else in_netns(found, partial(netns_info, found))
+        except OSError:
+            return None
+
+    def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
+        """The owners that could be looked up now."""
+        return owners_events(self._finder.find(inodes, hint_pids))

@@ -1,0 +1,178 @@
+"""Every network namespace of the machine, and a way to run a function inside one.
+
+A namespace has no list of its own: it is found through the processes that are in it and through
+the files it is mounted on (`ip netns`, docker). One that only a file descriptor holds is not found.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tracer.text import clean
+
+T = TypeVar("T")
+
+HOST = "host"
+"""The name of the initial network namespace."""
+
+# /run is /var/run on most systems; a directory listed twice finds nothing new.
+NAMED_DIRECTORIES = ("/run/netns", "/var/run/netns")
+OTHER_DIRECTORIES = ("/run/docker/netns", "/var/run/docker/netns")
+
+# NET_NS_INIT_INO of include/uapi/linux/nsfs.h. Kernels without this fixed number hand out larger
+# ones, counting from 0xF0000000, so that it can never mean another namespace.
+_INIT_INUM = 0xEFFFFFF9
+
+_CLONE_NEWNET = 0x40000000
+_SO_NETNS_COOKIE = 71
+
+
+@dataclass(frozen=True)
+class Netns:
+    """A network namespace: its inode number, its name if it has one, a path that opens it."""
+
+    inum: int
+    name: str | None
+    path: str
+
+
+def list_netns() -> dict[int, Netns]:
+    """All network namespaces that can be found, by inode number. Never raises OSError.
+
+    The name is "host" for the initial one, else the `ip netns` name, else None.
+    """
+    paths: dict[int, str] = {}
+    names: dict[int, str] = {}
+    for path in _mounted(NAMED_DIRECTORIES):
+        inum = netns_inum(path)
+        if inum is not None:
+            paths.setdefault(inum, path)
+            names.setdefault(inum, _name(path))
+    for path in (*_mounted(OTHER_DIRECTORIES), "/proc/self/ns/net", *_of_processes()):
+        inum = netns_inum(path)
+        if inum is not None:
+            paths.setdefault(inum, path)
+    initial = initial_inum(paths)
+    if initial is not None:
+        names[initial] = HOST
+    return {inum: Netns(inum, names.get(inum), path) for inum, path in paths.items()}
+
+
+def initial_inum(known: Iterable[int]) -> int | None:
+    """The initial network namespace's inode number; None if it cannot be told.
+
+    Newer kernels fix the number. Elsewhere it is process 1's, which is not right inside a
+    container with a PID namespace of its own (process 1 is the container's), nor on a machine
+    whose init was put into another network namespace.
+    """
+    return _INIT_INUM if _INIT_INUM in known else netns_inum("/proc/1/ns/net")
+
+
+def netns_inum(path: str) -> int | None:
+    """The inode number of the namespace a path leads to; None if it is none or gone."""
+    try:
+        status = os.stat(path)
+        # Left-over files of namespaces are ordinary files of /run: nsfs tells them apart.
+        if status.st_dev == os.stat("/proc/self/ns/net").st_dev:
+            return status.st_ino
+    except OSError:
+        pass
+    return None
+
+
+def _mounted(directories: Iterable[str]) -> Iterator[str]:
+    for directory in directories:
+        with suppress(OSError):
+            for name in sorted(os.listdir(directory)):
+                yield f"{directory}/{name}"
+
+
+def _name(path: str) -> str:
+    return clean(os.path.basename(path))
+
+
+def _of_processes() -> Iterator[str]:
+    with suppress(OSError):
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                yield f"/proc/{name}/ns/net"
+
+
+def find_netns(inum: int, hint_pids: Iterable[int] = ()) -> Netns | None:
+    """One namespace, tried first through processes that were seen in it; None if not found."""
+    for pid in hint_pids:
+        path = f"/proc/{pid}/ns/net"
+        if netns_inum(path) == inum:
+            named = next((p for p in _mounted(NAMED_DIRECTORIES) if netns_inum(p) == inum), None)
+            initial = initial_inum((inum,)) == inum
+            name = HOST if initial else _name(named) if named else None
+            return Netns(inum, name, path)
+    return list_netns().get(inum)
+
+
+def in_netns(netns: Netns, function: Callable[[], T]) -> T:
+    """The result of the function, run inside the namespace.
+
+    It runs in a thread of its own, which ends afterwards: no other thread ever changes its
+    namespace, so a failure cannot leave one in the wrong place. Raises what the function raises,
+    and OSError when the namespace is gone or may not be entered (CAP_SYS_ADMIN).
+    """
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def enter_and_run() -> None:
+        try:
+            _enter(netns)
+            result.append(function())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=enter_and_run, name=f"netns-{netns.inum}")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def _enter(netns: Netns) -> None:
+    """Move the calling thread. Raises OSError."""
+    fd = os.open(netns.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_ino != netns.inum:  # the process is gone and its number reused
+            raise FileNotFoundError(2, "the network namespace is gone")
+        _setns(fd)
+    finally:
+        os.close(fd)
+
+
+def _setns(fd: int) -> None:
+    if hasattr(os, "setns"):  # Python 3.12
+        os.setns(fd, _CLONE_NEWNET)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(fd, _CLONE_NEWNET) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def netns_cookie() -> int:
+    """The kernel's cookie of the thread's network namespace; 0 before Linux 5.14.
+
+    A netlink socket asks, because making an IP socket would itself be traced.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as channel:
+        try:
+            raw = channel.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+        except OSError:
+            return 0
+    (cookie,) = struct.unpack("=Q", raw)
+    return int(cookie)

@@ -1,0 +1,131 @@
+"""Which processes hold a socket, from /proc/PID/fd. Anything there may vanish at any moment."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+
+from tracer.events import Holder
+
+SCAN_NS = 1_000_000_000
+"""A whole scan of /proc is made at most this often (monotonic nanoseconds)."""
+
+SCAN_SHARE = 10
+"""And takes at most one part in this many of the time: scans of a large machine are slow."""
+
+_HINTS = 64
+"""Hints followed at a time, at most; beyond that a whole scan is cheaper."""
+
+_FAMILY = 64
+"""Relatives of hinted processes looked at, at most."""
+
+Holders = dict[int, tuple[Holder, ...]]
+
+
+class OwnerFinder:
+    """Finds the holders of sockets by inode, cheaply where a hint is right."""
+
+    def __init__(self, now: Callable[[], int] = time.monotonic_ns) -> None:
+        self._now = now
+        self._next_scan = 0
+
+    def find(self, inodes: Iterable[int], hint_pids: Iterable[int] = ()) -> Holders:
+        """The holders of the sockets that could be looked up now; empty for one nobody holds.
+
+        Processes of the hints, their parents and their children are looked at first, since a
+        socket is often passed on by fork. For what is left the whole of /proc is scanned, unless
+        that was done a moment ago: those inodes are then missing from the answer, so ask again.
+        """
+        wanted = set(inodes)
+        found = holders_in(_with_relatives(hint_pids), wanted) if wanted else {}
+        wanted -= found.keys()
+        if wanted and self._now() >= self._next_scan:
+            found.update(self.scan(wanted))
+        return found
+
+    def scan(self, inodes: Collection[int]) -> Holders:
+        """The holders of all these sockets, from the whole of /proc, whenever it was last done."""
+        began = self._now()
+        found = holders_in(all_pids(), inodes)
+        ended = self._now()
+        self._next_scan = ended + max(SCAN_NS, SCAN_SHARE * (ended - began))
+        return {inode: found.get(inode, ()) for inode in inodes}
+
+
+def all_pids() -> list[int]:
+    """The processes that /proc shows, in ascending order."""
+    with suppress(OSError):
+        return sorted(int(name) for name in os.listdir("/proc") if name.isdecimal())
+    return []
+
+
+def holders_in(pids: Iterable[int], inodes: Collection[int]) -> Holders:
+    """The holders among these processes of these sockets; sockets without one are left out."""
+    found: dict[int, list[Holder]] = {}
+    for pid in pids:
+        held = [(inode, fd) for inode, fd in _sockets_of(pid) if inode in inodes]
+        if not held:
+            continue
+        comm, start_ns = comm_of(pid), start_of(pid)
+        for inode, fd in sorted(held):
+            found.setdefault(inode, []).append(Holder(pid, comm, fd, start_ns))
+    return {inode: tuple(holders) for inode, holders in found.items()}
+
+
+def _sockets_of(pid: int) -> Iterator[tuple[int, int]]:
+    """(inode, fd) of each socket a process holds."""
+    directory = f"/proc/{pid}/fd"
+    with suppress(OSError):
+        for fd in os.listdir(directory):
+            with suppress(OSError, ValueError):
+                link = os.readlink(f"{directory}/{fd}")
+                if link.startswith("socket:["):
+                    yield int(link[8:-1]), int(fd)
+
+
+def comm_of(pid: int) -> str:
+    """The process's name; empty if it is gone."""
+    return _read(f"/proc/{pid}/comm").removesuffix(b"\n").decode("utf-8", "backslashreplace")
+
+
+def start_of(pid: int) -> int:
+    """When the process started: CLOCK_BOOTTIME nanoseconds, in clock ticks; 0 if it is gone."""
+    fields = _stat_fields(pid)
+    # Field 22 of proc_pid_stat(5); the fields here begin with the third.
+    if len(fields) < 20 or not fields[19].isdigit():
+        return 0
+    return int(fields[19]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def _stat_fields(pid: int) -> list[bytes]:
+    """/proc/PID/stat after the name, which is in parentheses and may hold some, and spaces."""
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
+def _with_relatives(pids: Iterable[int]) -> list[int]:
+    """The processes, then their parents, then their descendants, each once, bounded."""
+    given = list(dict.fromkeys(pids))[:_HINTS]
+    parents = [int(f[1]) for f in map(_stat_fields, given) if len(f) > 1 and f[1].isdigit()]
+    family = list(dict.fromkeys([*given, *parents]))
+    queue = list(given)
+    while queue and len(family) < len(given) + _FAMILY:
+        for child in _children_of(queue.pop()):
+            if child not in family:
+                family.append(child)
+                queue.append(child)
+    return family
+
+
+def _children_of(pid: int) -> Iterator[int]:
+    """The children of each thread; none where the kernel does not list them (PROC_CHILDREN)."""
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            yield from map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
+
+
+def _read(path: str) -> bytes:
+    with suppress(OSError), open(path, "rb") as file:
+        return file.read()
+    return b""

@@ -1,0 +1,125 @@
+"""The UDP sockets of the thread's network namespace, as udp_diag or /proc/net/udp tells them.
+
+udp_diag is what `ss` uses. It tells cookie, device and the v6only flag, which /proc does not, but
+on many distributions it is a module, which may be missing.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tracer.events import SocketView
+from tracer.system.endpoints import socket_view
+from tracer.system.netlink import NETLINK_SOCK_DIAG, NetlinkError, dump, parse_attributes
+
+_SOCK_DIAG_BY_FAMILY = 20
+_INET_DIAG_SKV6ONLY = 11
+_ALL_STATES = 0xFFFFFFFF
+
+_REQUEST = struct.Struct("=BBBxI48x")  # inet_diag_req_v2
+# inet_diag_msg: family, state, timer, retrans; sport, dport (network order), src, dst, ifindex,
+# cookie in two halves; expires, rqueue, wqueue, uid, inode.
+_MESSAGE = struct.Struct("=BBBB2s2s16s16sIIIIIIII")
+
+
+@dataclass(frozen=True)
+class Dump:
+    """The sockets of a namespace; ``reason`` is why udp_diag was not used, empty if it was."""
+
+    sockets: tuple[SocketView, ...]
+    source: Literal["udp_diag", "proc"]
+    reason: str = ""
+
+
+def udp_sockets(netns: int, netns_cookie: int) -> Dump:
+    """Every UDP socket with a port in the thread's netns, whose identity is passed in.
+
+    Falls back to /proc where udp_diag cannot be had. Raises OSError when neither can be read.
+    """
+    try:
+        sockets = [*_diag(socket.AF_INET, netns, netns_cookie)]
+        sockets += _diag(socket.AF_INET6, netns, netns_cookie)
+        return Dump(tuple(sockets), "udp_diag")
+    except OSError as error:
+        reason = f"udp_diag: {error.strerror or error}"
+        return Dump(tuple(_proc(netns, netns_cookie)), "proc", reason)
+
+
+def _diag(family: int, netns: int, netns_cookie: int) -> list[SocketView]:
+    request = _REQUEST.pack(family, socket.IPPROTO_UDP, 0, _ALL_STATES)
+    bodies = dump(NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, request)
+    return [parse_diag(body, netns, netns_cookie) for body in bodies]
+
+
+def parse_diag(body: bytes, netns: int, netns_cookie: int) -> SocketView:
+    """The socket of an inet_diag_msg with its attributes. Raises NetlinkError."""
+    if len(body) < _MESSAGE.size:
+        raise NetlinkError(errno.EBADMSG, "socket message cut off")
+    family, state, _, _, sport, dport, src, dst, device, low, high, *_, uid, inode = (
+        _MESSAGE.unpack_from(body)
+    )
+    if family not in (socket.AF_INET, socket.AF_INET6):
+        raise NetlinkError(errno.EBADMSG, f"socket message of address family {family}")
+    size = 4 if family == socket.AF_INET else 16
+    # The kernel tells it of AF_INET6 sockets that are not connected.
+    v6only = parse_attributes(body[_MESSAGE.size :]).get(_INET_DIAG_SKV6ONLY)
+    return socket_view(
+        family=family,
+        state=state,
+        local=(src[:size], int.from_bytes(sport, "big")),
+        peer=(dst[:size], int.from_bytes(dport, "big")),
+        netns=netns,
+        netns_cookie=netns_cookie,
+        inode=inode,
+        uid=uid,
+        cookie=high << 32 | low,
+        device=device,
+        v6only=None if v6only is None else v6only != b"\0",
+    )
+
+
+def _proc(netns: int, netns_cookie: int) -> list[SocketView]:
+    """From /proc/net/udp and udp6; a kernel without IPv6 has no udp6. Raises OSError."""
+    # Not /proc/self: that is the main thread's namespace.
+    directory = Path("/proc/thread-self/net")
+    found = parse_proc((directory / "udp").read_bytes(), socket.AF_INET, netns, netns_cookie)
+    try:
+        text = (directory / "udp6").read_bytes()
+    except FileNotFoundError:
+        return found
+    return found + parse_proc(text, socket.AF_INET6, netns, netns_cookie)
+
+
+def parse_proc(text: bytes, family: int, netns: int, netns_cookie: int) -> list[SocketView]:
+    """The sockets of a /proc/net/udp or udp6 text; lines that make no sense are left out."""
+    found = []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        try:
+            view = socket_view(
+                family=family,
+                state=int(fields[3], 16),
+                local=_proc_endpoint(fields[1], family),
+                peer=_proc_endpoint(fields[2], family),
+                netns=netns,
+                netns_cookie=netns_cookie,
+                inode=int(fields[9]),
+                uid=int(fields[7]),
+            )
+        except (IndexError, ValueError):
+            continue
+        found.append(view)
+    return found
+
+
+def _proc_endpoint(text: bytes, family: int) -> tuple[bytes, int]:
+    """(address, port) of "0100007F:1F90": 32-bit words in the machine's byte order."""
+    address, port = text.split(b":")
+    raw = bytes.fromhex(address.decode("ascii"))
+    words = struct.unpack(f">{1 if family == socket.AF_INET else 4}I", raw)
+    return struct.pack(f"={len(words)}I", *words), int(port, 16)

@@ -1,0 +1,207 @@
+"""The live loop: kernel events, look-ups and the passing of time become one log.
+
+Time is an event too (Tick), so that a replay of the recording, fed to the same consumer, acts at
+the same points and shows exactly what the live trace showed.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from tracer import __version__
+from tracer.events import Clock, End, Event, Header, Tick
+from tracer.log import Consumer, Log
+from tracer.lookups import Directory, Lookups
+from tracer.recording.codec import FORMAT
+from tracer.recording.writer import Writer
+from tracer.schedule import GRACE_NS, Schedule
+from tracer.signals import Stop
+from tracer.system.clock import boot_id
+from tracer.system.snapshot import Snapshot
+from tracer.system.targets import Targets
+
+
+class Session(Protocol):
+    """Attached and proven probes (tracer.kernel.session)."""
+
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """Names of the probes that are proven."""
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """Names of those attached that no self-test can make fire."""
+
+    @property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """Optional probes that are not: (name, reason)."""
+
+    def poll(self, timeout_ms: int) -> list[Event]:
+        """The next events in order, waiting for the first at most so long."""
+
+    def drain(self) -> list[Event]:
+        """All that is left, with the final counters; called once."""
+
+
+class Machine(Directory, Protocol):
+    """What the loop asks the system for (tracer.system.machine)."""
+
+    def now(self) -> int:
+        """CLOCK_MONOTONIC, nanoseconds."""
+
+    def clock(self) -> Clock:
+        """A clock anchor, read now."""
+
+    def snapshot(self) -> Snapshot:
+        """All namespaces, UDP sockets and their owners."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the user asked for."""
+
+    targets: Targets
+    argv: tuple[str, ...]
+    closed_window_ns: int
+    count: int | None = None
+    duration_ns: int | None = None
+    recording_only: bool = False
+    """Without its recording the trace is worth nothing: a failure to write ends it."""
+
+
+class Trace:
+    """One live trace.
+
+    ``say`` takes warnings for the user; ``ready`` is called when the trace is complete, and
+    ``status`` with its age (ns) now and then, to prove to the user that it lives.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        machine: Machine,
+        consumer: Consumer,
+        plan: Plan,
+        stop: Stop,
+        say: Callable[[str], None],
+        *,
+        writer: Writer | None = None,
+        ready: Callable[[], None] = lambda: None,
+        status: Callable[[int], None] | None = None,
+    ) -> None:
+        self._session = session
+        self._machine = machine
+        self._consumer = consumer
+        self._plan = plan
+        self._stop = stop
+        self._say = say
+        self._ready = ready
+        self._lookups = Lookups(machine)
+        self._log = Log(consumer, self._lookups, say, writer, plan.recording_only)
+        self._status = status
+        self._begun = False
+        """The log has its header."""
+        self._schedule = Schedule(machine.now(), plan.duration_ns)
+
+    @property
+    def recording_failed(self) -> bool:
+        """The recording is not whole; the user was told why."""
+        return self._log.recording_failed
+
+    def run(self) -> str:
+        """Trace until something ends it; returns the End event's reason.
+
+        Raises what ends it before its time; the recording's End event then says so.
+        """
+        try:
+            self._begin()
+            reason = self._loop()
+            self._end(reason)
+        except (Exception, KeyboardInterrupt) as error:
+            self._fail(str(error) or type(error).__name__)
+            raise
+        return reason
+
+    def _begin(self) -> None:
+        """The header, what was there before, and what happened since the probes are there."""
+        header = self._header()
+        self._begun = True
+        self._log.put(header)
+        snapshot = self._machine.snapshot()
+        for problem in snapshot.problems:
+            self._say(problem)
+        first = [*snapshot.events, *self._session.poll(0)]
+        self._log.put_all(sorted(first, key=lambda event: event.time))
+        self._schedule = Schedule(self._machine.now(), self._plan.duration_ns)
+        self._stop.begin()
+        self._ready()
+
+    def _header(self) -> Header:
+        clock = self._machine.clock()
+        return Header(
+            time=clock.time,
+            format=FORMAT,
+            tool="udptrace",
+            version=__version__,
+            host=platform.node(),
+            boot_id=boot_id(),
+            kernel=platform.release(),
+            machine=platform.machine(),
+            argv=self._plan.argv,
+            targets=self._plan.targets.inums,
+            target_names=self._plan.targets.names,
+            probes=self._session.probes,
+            missing=self._session.missing,
+            unproven=self._session.unproven,
+            realtime_ns=clock.realtime_ns,
+            boottime_ns=clock.boottime_ns,
+            closed_window_ns=self._plan.closed_window_ns,
+            count=self._plan.count,
+        )
+
+    def _loop(self) -> str:
+        """Step until something ends the trace; returns what."""
+        while True:
+            if reason := self._stop.reason or self._log.satisfied:
+                return reason
+            if self._schedule.over(self._machine.now()):
+                return "duration"
+            self._step()
+
+    def _step(self) -> None:
+        before = self._machine.now()
+        if self._schedule.clock_due(before):
+            self._log.put(self._machine.clock())
+            self._lookups.refresh_namespaces()
+        wait_ms = self._schedule.wait_ms(before, self._consumer.next_deadline())
+        self._log.put_all(self._session.poll(wait_ms))
+        self._log.put_all(self._lookups.events(self._machine.now()))
+        self._tick(before - GRACE_NS)
+        self._log.flush_due()
+        if self._status and self._schedule.status_due(before):
+            self._status(self._schedule.elapsed(before))
+
+    def _tick(self, passed: int) -> None:
+        """Let the consumer act on a deadline if all events up to ``passed`` have been seen."""
+        deadline = self._consumer.next_deadline()
+        if deadline is not None and deadline <= passed:
+            self._log.put_all([Tick(passed)])
+
+    def _end(self, reason: str) -> None:
+        """What is left in the kernel, then the End event."""
+        self._log.put_all(self._session.drain())
+        self._log.put_all(self._lookups.events(self._machine.now()))
+        self._log.put(End(self._machine.now(), reason))
+        self._log.close()
+
+    def _fail(self, why: str) -> None:
+        """End as well as can be: whatever fails now has already been told, or caused this."""
+        with suppress(Exception):
+            if self._begun:
+                self._log.put(End(self._machine.now(), f"failed: {why}"))
+        with suppress(Exception):
+            self._log.close()
