@@ -25,6 +25,9 @@ class Directory(Protocol):
     def netns(self, inum: int, hint_pids: Iterable[int]) -> NetnsInfo | None:
         """What is known of a namespace now; None when it cannot be found or entered."""
 
+    def is_named(self, inum: int, name: str) -> bool:
+        """Whether a namespace's name leads to that number still."""
+
     def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
         """The owners that could be looked up now; for the others ask again a little later."""
 
@@ -105,6 +108,8 @@ class _Namespaces:
         """Namespace -> a process seen in it."""
         self._cookies: Lru[int, int] = Lru(limit)
         """The latest cookie met under a number."""
+        self._doubted: dict[int, str] = {}
+        """Met where the kernel tells no cookie: the name has to lead to the number still."""
 
     def meet(self, inum: int, cookie: int, pid: int | None = None) -> None:
         """An event was of it: a namespace that is new, or a new one of an old number, is due."""
@@ -117,12 +122,15 @@ class _Namespaces:
             self._not_before.pop(inum)
             self._failed.pop(inum)
         self._cookies.put(inum, cookie)
+        if same and known is not None and known.name and 0 in (known.cookie, cookie):
+            self._doubted[inum] = known.name
         if not same and (self._failed.get(inum) or 0) < _TRIES:
             self.due.add(inum)
 
     def look(self, directory: Directory, now: int) -> list[NetnsInfo]:
         """What is news of the namespaces that are due and may be looked at at this time."""
         found = []
+        self._check_names(directory)
         for inum in sorted(self.due):
             if now < (self._not_before.get(inum) or 0):
                 continue
@@ -131,9 +139,19 @@ class _Namespaces:
             info = directory.netns(inum, filter(None, [self._users.get(inum)]))
             if info is None:
                 self._failed.put(inum, (self._failed.get(inum) or 0) + 1)
-            elif _is_news(self.infos.get(inum), info):
+                continue
+            self._failed.pop(inum)
+            if _is_news(self.infos.get(inum), info):
                 found.append(info)
         return found
+
+    def _check_names(self, directory: Directory) -> None:
+        """Without cookies only its name can show that a number is another namespace's by now."""
+        for inum, name in self._doubted.items():
+            if not directory.is_named(inum, name) and (self._failed.get(inum) or 0) < _TRIES:
+                self._not_before.pop(inum)
+                self.due.add(inum)
+        self._doubted.clear()
 
 
 def _is_news(known: NetnsInfo | None, info: NetnsInfo) -> bool:

@@ -53,9 +53,7 @@ class Lab:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        for child in self._children:
-            child.kill()
-            child.wait()
+        self.end(*self._children)
         for name in (self.host, self.container):
             subprocess.run(["ip", "netns", "delete", name], stderr=subprocess.DEVNULL, check=False)
 
@@ -97,6 +95,8 @@ class Lab:
         for child in children:
             child.kill()
             child.wait()
+            if child.stdin is not None:
+                child.stdin.close()
 
     def sockets(self, netns: str) -> str:
         """The UDP sockets of a namespace as ss lists them."""

@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-COMMAND = ["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/system", "tests/kernel"]
+COMMAND = [
+    "python3",
+    "-m",
+    "pytest",
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "tests/system",
+    "tests/kernel",
+]
 
 
 @dataclass(frozen=True)

@@ -25,18 +25,20 @@ need_packages() {
 install_packages() { # PACKAGE...
     local attempt log
     echo "${0##*/}: installing $*" >&2
-    log=$(mktemp)
     for attempt in 1 2 3; do
-        if { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
-            --no-install-recommends -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 "$@"; } \
-            >"$log" 2>&1 </dev/null; then
-            rm -f "$log"
+        if log=$(run_apt "$@" 2>&1 </dev/null); then
             return 0
         fi
         sleep $((attempt * 2))
     done
     echo "${0##*/}: apt-get could not install $*:" >&2
-    tail -n 8 "$log" | sed 's/^/    /' >&2
-    rm -f "$log"
+    tail -n 8 <<<"$log" | sed 's/^/    /' >&2
     exit 1
+}
+
+run_apt() { # PACKAGE...
+    local options=(-o Acquire::Retries=5 -o DPkg::Lock::Timeout=300)
+    apt-get "${options[@]}" update &&
+        DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install -y \
+            --no-install-recommends "$@"
 }

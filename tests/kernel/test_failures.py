@@ -69,12 +69,18 @@ def test_no_btf() -> None:
 
 def test_a_symbol_is_absent() -> None:
     """No supported kernel lacks one, so a name is asked for that none has."""
-    code = (
-        "from dataclasses import replace; from tracer.kernel import session;"
-        "session.PROBES = tuple(replace(p, symbols=('no_such_function',)) if p.name == 'icmp' else p"
-        " for p in session.PROBES);"
-        "from tracer.cli.main import main; main(['live'])"
-    )
+    code = """if True:
+        from dataclasses import replace
+        from tracer.cli.main import main
+        from tracer.kernel import session
+
+        gone = ("no_such_function",)
+        session.PROBES = tuple(
+            replace(probe, symbols=gone) if probe.name == "icmp" else probe
+            for probe in session.PROBES
+        )
+        main(["live"])
+    """
     done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, check=False)
     assert "no kernel function no_such_function can be probed" in one_line(done)
 

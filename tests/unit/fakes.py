@@ -36,6 +36,9 @@ class FakeMachine:
     def netns(self, inum: int, hint_pids: Iterable[int]) -> NetnsInfo | None:
         return self.infos.get(inum)
 
+    def is_named(self, inum: int, name: str) -> bool:
+        return inum in self.infos and self.infos[inum].name == name
+
     def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
         return [self.holders[inode] for inode in inodes if inode in self.holders]
 

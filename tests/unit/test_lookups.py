@@ -27,6 +27,9 @@ class FakeDirectory:
         self.asked.append(("netns", (inum,), tuple(hint_pids)))
         return self.infos.get(inum)
 
+    def is_named(self, inum: int, name: str) -> bool:
+        return inum in self.infos and self.infos[inum].name == name
+
     def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
         inodes = tuple(inodes)
         self.asked.append(("owners", inodes, tuple(hint_pids)))
@@ -170,3 +173,23 @@ def test_memory_is_bounded(machine: Machine) -> None:
     machine.asked()
     machine.look(0)
     assert machine.asked() == [("owners", tuple(range(90, 100)), ())]
+
+
+def test_a_reused_number_without_cookies_is_told_by_its_name() -> None:
+    """As on 5.10: the look-up must not wait, or the earlier one's name would be shown."""
+    machine = Machine()
+    machine.directory.infos[NETNS] = _info(cookie=0, name="gone")
+    call = replace(CALL, after=replace(SOCKET, netns_cookie=0))
+    assert machine.see(call) == [_info(cookie=0, name="gone")]
+    assert machine.see(call) == []
+    machine.directory.infos[NETNS] = _info(cookie=0, name="new")
+    assert machine.see(call) == [_info(cookie=0, name="new")]
+
+
+def test_a_reused_number_is_told_by_its_cookie_at_once() -> None:
+    machine = Machine()
+    machine.directory.infos[NETNS] = _info(cookie=7, name="gone")
+    assert machine.see(replace(CALL, after=replace(SOCKET, netns_cookie=7))) != []
+    machine.directory.infos[NETNS] = _info(cookie=8, name="new")
+    later = replace(CALL, after=replace(SOCKET, netns_cookie=8))
+    assert machine.see(later) == [_info(cookie=8, name="new")]

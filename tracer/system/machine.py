@@ -8,7 +8,7 @@ from functools import partial
 
 from tracer.events import Clock, NetnsInfo, Owners
 from tracer.system.clock import read_clock
-from tracer.system.netns import find_netns, in_netns
+from tracer.system.netns import find_netns, in_netns, is_named
 from tracer.system.processes import OwnerFinder
 from tracer.system.snapshot import Snapshot, netns_info, owners_events, take_snapshot
 
@@ -38,6 +38,10 @@ class ThisMachine:
             return None if found is None else in_netns(found, partial(netns_info, found))
         except OSError:
             return None
+
+    def is_named(self, inum: int, name: str) -> bool:
+        """Whether a namespace's name leads to that number still."""
+        return is_named(inum, name)
 
     def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
         """The owners that could be looked up now."""

@@ -88,6 +88,13 @@ def netns_inum(path: str) -> int | None:
     return None
 
 
+def is_named(inum: int, name: str) -> bool:
+    """Whether the name `list_netns` gave a namespace leads to it still."""
+    if name == HOST:
+        return initial_inum((inum,)) == inum
+    return any(netns_inum(f"{directory}/{name}") == inum for directory in NAMED_DIRECTORIES)
+
+
 def _mounted(directories: Iterable[str]) -> Iterator[str]:
     for directory in directories:
         with suppress(OSError):

@@ -68,8 +68,8 @@ def _bootstrap(
     # In namespaces of its own: what it mounts in the tree is never seen from outside, and an
     # interrupted build leaves no process behind.
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    command += ["env", f"TMPDIR={tree.parent}"]
-    command += ["mmdebstrap", "--mode=root", "--format=directory", "--variant=essential"]
+    command += ["env", f"TMPDIR={tree.parent}", f"APT_CONFIG={_no_keys(tree.parent)}"]
+    command += ["mmdebstrap", "--mode=root", "--format=directory", "--variant=apt"]
     command += ["--verbose"]
     command += ["--include=" + ",".join(recipe.packages)]
     command += [f"--aptopt={option}" for option in mirror.apt_options()]
@@ -94,6 +94,18 @@ def _bootstrap(
         "check the network or set DEBIAN_MIRROR",
         log or "",
     )
+
+
+def _no_keys(scratch: Path) -> Path:
+    """An apt.conf that hides the machine's own keys from mmdebstrap.
+
+    The sources name their keyring. Older versions still read all others, and fail on armored ones.
+    """
+    (scratch / "trusted").mkdir(exist_ok=True)
+    settings = {"trusted": scratch / "trusted.gpg", "trustedparts": f"{scratch}/trusted/"}
+    configuration = scratch / "no-keys.conf"
+    configuration.write_text("".join(f'Dir::Etc::{k} "{v}";\n' for k, v in settings.items()))
+    return configuration
 
 
 def _write_files(recipe: recipes.Recipe, tree: Path) -> None:
