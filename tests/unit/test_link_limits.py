@@ -7,6 +7,7 @@ from tests.unit.build import (
     HOST,
     OTHER,
     close,
+    connect,
     count,
     end,
     error,
@@ -14,6 +15,7 @@ from tests.unit.build import (
     header,
     loss,
     miss,
+    owners,
     seen,
     sock,
     tick,
@@ -137,8 +139,8 @@ def test_an_incident_that_comes_to_concern_a_target_is_told_then() -> None:
 # Bounded memory
 
 
-def scan(ports: int, start: float = 1000) -> list[Event]:
-    return [miss(start + n, gram("10.0.0.9:4000", f"10.0.0.1:{n + 1}")) for n in range(ports)]
+def scan(ports: int) -> list[Event]:
+    return [miss(1000 + n, gram("10.0.0.9:4000", f"10.0.0.1:{n + 1}")) for n in range(ports)]
 
 
 def test_forgetting_incidents_loses_no_count() -> None:
@@ -209,3 +211,34 @@ def test_a_trace_without_a_header_has_no_utc() -> None:
     assert update.incident.host is None
     assert update.incident.cause is Cause.NO_SOCKET
     assert update.incident.to_json()["time"] is None
+
+
+def test_what_is_forgotten_is_told_first() -> None:
+    linker = Linker(limits=Limits(incidents=2))
+    first = gram("10.0.0.9:4000", "10.0.0.1:1")
+    updates([header(), *scan(2), tick(1300), count(1400, first, 9, since=1000)], linker)
+    third = miss(1500, gram("10.0.0.9:4000", "10.0.0.1:99"))
+    fourth = miss(1500, gram("10.0.0.9:4000", "10.0.0.1:98"))
+    told = updates([third, fourth], linker)
+    assert [(u.incident.datagram.dport, u.incident.count) for u in told] == [(1, 9)]
+
+
+def test_an_update_keeps_what_was_told_of_a_socket_forgotten_since() -> None:
+    linker = Linker(limits=Limits(sockets=1))
+    tied = sock("10.0.0.1:53", "10.0.0.8:4000", inode=3)
+    trace: list[Event] = [
+        header(),
+        connect(1, sock("0.0.0.0:53", inode=3), tied),
+        owners(2, 3, (77, "named", 12)),
+        miss(1000, DATAGRAM, tied),
+        tick(1300),
+        seen(1400, sock("0.0.0.0:99", inode=4)),
+        owners(1401, 4, (78, "other", 12)),
+        count(1500, DATAGRAM, 2, since=1000),
+        end(9000),
+    ]
+    first, second = updates(trace, linker)
+    assert first.incident.socket is not None
+    assert first.incident.socket.connect is not None
+    assert [p.pid for p in first.incident.socket.processes] == [77]
+    assert second.incident.socket == first.incident.socket

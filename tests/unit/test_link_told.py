@@ -118,3 +118,8 @@ def test_an_error_goes_to_the_latest_of_two_receivers() -> None:
     first, second = incidents(early, late, error(1050.1, SENDER))
     assert told(first) == []
     assert told(second) == [(11, "ECONNREFUSED")]
+
+
+def test_an_unconnected_socket_on_another_port_did_not_send_it() -> None:
+    loose = sock("10.0.0.9:4001", inode=12, netns=BOX)
+    assert told(only(seen(1, loose), MISS, error(1000.1, loose))) == []

@@ -440,3 +440,31 @@ def test_an_error_before_is_no_reason_for_a_close_much_later() -> None:
     assert soon.socket.closed is not None
     assert later.socket.closed is not None
     assert (soon.socket.closed.told, later.socket.closed.told) == ("ECONNREFUSED", None)
+
+
+def test_a_closed_socket_of_another_namespace_is_no_hint() -> None:
+    there = sock("0.0.0.0:53", inode=70, netns=BOX)
+    incident = only(
+        namespace(1, BOX, "box", "10.0.0.1"),
+        seen(2, there),
+        miss(100_000, DATAGRAM),
+        close(100_000.1, there),
+    )
+    assert incident.hints == ()
+
+
+def test_without_a_walk_a_socket_closed_since_in_the_same_namespace_is_no_hint_either() -> None:
+    incident = only(
+        namespace(1, HOST, "host", "10.0.0.1"),
+        seen(2, sock("0.0.0.0:53", inode=70)),
+        miss(100_000, DATAGRAM),
+    )
+    assert incident.cause is Cause.NO_SOCKET
+    assert incident.hints == ()
+
+
+def test_a_bind_of_an_earlier_port_is_not_what_made_the_socket() -> None:
+    wrong = sock("127.0.0.1:53", inode=3)
+    incident = only(bind(1, sock("127.0.0.1:99", inode=3)), miss(20, DATAGRAM, wrong))
+    assert incident.socket is not None
+    assert incident.socket.bind is None

@@ -188,6 +188,9 @@ def test_colour_only_when_asked_and_never_in_the_way() -> None:
     assert "\x1b" not in plain
     assert "\x1b[" in coloured
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
+    # Labels and causes are coloured, the words beside them are not.
+    for line in coloured.splitlines():
+        assert "\x1b" not in line or re.match(r"  \x1b|12:\S+ \x1b", line), line
 
 
 def test_processes_that_share_a_socket_are_counted() -> None:
