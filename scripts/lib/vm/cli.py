@@ -9,7 +9,6 @@ from pathlib import Path
 from . import guest, kernels
 from .errors import SignalError, VmError
 
-
 ENVIRONMENT = """environment:
   UDPTRACE_CACHE            where the images are kept (default: ~/.cache/udptrace)
   DEBIAN_MIRROR             instead of the mirror in this machine's apt configuration
