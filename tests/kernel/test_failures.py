@@ -104,7 +104,8 @@ def test_ftrace_switched_off(sysctl: object) -> None:
     try:
         sysctl("kernel/ftrace_enabled", "0")
     except OSError as error:
-        assert error.errno == errno.EOPNOTSUPP  # 7.3 cannot be switched off
+        if error.errno != errno.EOPNOTSUPP:  # 7.3 cannot be switched off
+            raise
     done = run("live", "--duration", "0.1")
     if done.returncode == 0:
         assert "14 probes proven" in done.stderr
