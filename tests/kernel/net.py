@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
 import socket
 import subprocess
 from contextlib import suppress
 
+from tests.kernel.live import DEADLINE_S
 from tracer.system.netns import Netns, in_netns
 
 _serial = itertools.count(1)
@@ -57,6 +59,13 @@ class Namespace:
 def told(sock: socket.socket) -> int:
     """The error waiting on a socket, as an errno; 0 for none. Reading it takes it away."""
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def arrival(sock: socket.socket) -> bytes:
+    """The next datagram; waits for it, since a busy machine delivers from a kernel thread."""
+    readable, _, _ = select.select([sock], [], [], DEADLINE_S)
+    assert readable, "no datagram arrived"
+    return sock.recv(65536)
 
 
 def received(sock: socket.socket) -> list[bytes]:

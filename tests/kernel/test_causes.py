@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from tests.kernel.live import Live, wait_for
-from tests.kernel.net import Namespace, received, told
+from tests.kernel.net import Namespace, arrival, received, told
 
 LO = "127.0.0.1"
 
@@ -35,7 +35,7 @@ def test_remote_address_lookalike_the_right_peer_is_delivered(live: Live, box: N
     server = box.udp(bind=(LO, 7002), connect=("127.0.0.9", 6002))
     client = box.udp(bind=("127.0.0.9", 6002), connect=(LO, 7002))
     client.send(b"taken")
-    assert received(server) == [b"taken"]
+    assert arrival(server) == b"taken"
     _nothing_but_the_probe(live, box, 7002)
 
 
@@ -93,7 +93,7 @@ def test_local_address_lookalike_a_wildcard_socket_takes_it(live: Live, box: Nam
     server = box.udp(bind=("0.0.0.0", 7007))
     client = box.udp(connect=("127.0.0.3", 7007))
     client.send(b"taken")
-    assert received(server) == [b"taken"]
+    assert arrival(server) == b"taken"
     _nothing_but_the_probe(live, box, 7007)
 
 
@@ -101,7 +101,7 @@ def test_closed(live: Live, box: Namespace) -> None:
     server = box.udp(bind=("0.0.0.0", 7008))
     client = box.udp(connect=(LO, 7008))
     client.send(b"taken")
-    assert received(server) == [b"taken"]
+    assert arrival(server) == b"taken"
     server.close()
     client.send(b"too late")
     incident = live.incident(dport=7008)

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from tests.kernel.live import Live
-from tests.kernel.net import Namespace, ip, received, told
+from tests.kernel.net import Namespace, arrival, ip, told
 
 LO = "127.0.0.1"
 
@@ -39,7 +39,7 @@ def test_device_lookalike_the_routes_device_takes_what_runs_over_loopback(
     server.bind(("0.0.0.0", 7102))
     client = box.udp()
     client.sendto(b"taken", ("10.9.0.1", 7102))
-    assert received(server) == [b"taken"]
+    assert arrival(server) == b"taken"
     # The same to a socket of the other device is refused, and named as such.
     other = box.udp()
     other.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
@@ -67,7 +67,7 @@ def test_ipv6_only_lookalike_a_dual_stack_socket_takes_it(live: Live, box: Names
     server = box.udp(bind=("::", 7105), family=socket.AF_INET6)
     client = box.udp(connect=(LO, 7105))
     client.send(b"taken")
-    assert received(server) == [b"taken"]
+    assert arrival(server) == b"taken"
     assert told(client) == 0
     assert live.incidents(dport=7105) == []
 
