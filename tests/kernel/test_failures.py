@@ -151,29 +151,49 @@ def test_what_cannot_be_meant(arguments: list[str], words: str) -> None:
     assert words in one_line(done, done.returncode)
 
 
-def test_a_full_disk_stops_the_recording_of_a_targets_trace_not_the_trace(
-    tmp_path: Path, box: Namespace
-) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that holds 16 KiB."""
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(small)], check=True)
-    try:
-        trace = Live(small, "-N", box.name)
-        client = box.udp(bind=("127.0.0.1", 6900))
-        for port in range(6901, 6999):
-            client.sendto(b"fill the disk", ("127.0.0.1", port))
-        wait_for(lambda: "No space left" in trace.stderr(), "the full disk")
-        client.sendto(b"after", ("127.0.0.1", 6899))
-        assert trace.incident(dport=6899)["cause"] == "no-socket"
-        with Namespace("other") as other:
-            other.udp().sendto(b"of another namespace", ("127.0.0.1", 6898))
-            client.sendto(b"marker", ("127.0.0.1", 6897))
-            trace.incident(dport=6897)
-            assert trace.incidents(dport=6898) == []
-        trace.stop()
-        assert trace.process.returncode == 1
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
+    yield small
+    subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.fixture
+def inhabited() -> Iterator[tuple[Namespace, int]]:
+    """A namespace with a process in it."""
+    with Namespace("inhabited") as namespace:
+        inside = ["ip", "netns", "exec", namespace.name]
+        process = subprocess.Popen([*inside, "sleep", "infinity"])
+        wait_for(
+            lambda: os.stat(f"/proc/{process.pid}/ns/net").st_ino == namespace.inum, "the process"
+        )
+        yield namespace, process.pid
+        process.kill()
+        process.wait()
+
+
+def test_a_full_disk_stops_the_recording_and_not_the_trace_of_two_targets(
+    small_disk: Path, box: Namespace, inhabited: tuple[Namespace, int]
+) -> None:
+    """One start for both, since each is dear: -N and -p select, and the disk fills up."""
+    namespace, pid = inhabited
+    trace = Live(small_disk, "-N", box.name, "-p", str(pid))
+    client = box.udp(bind=("127.0.0.1", 6900))
+    for port in range(6901, 6999):
+        client.sendto(b"fill the disk", ("127.0.0.1", port))
+    wait_for(lambda: "No space left" in trace.stderr(), "the full disk")
+    with Namespace("other") as other:
+        other.udp().sendto(b"of no target", ("127.0.0.1", 6898))
+        namespace.udp().sendto(b"of the process's", ("127.0.0.1", 6897))
+        client.sendto(b"of the named one", ("127.0.0.1", 6896))
+        assert trace.incident(dport=6897)["netns"]["inum"] == namespace.inum
+        assert trace.incident(dport=6896)["netns"]["name"] == box.name
+        assert trace.incidents(dport=6898) == []
+    trace.stop()
+    assert trace.process.returncode == 1
 
 
 def test_kernel_headers_are_not_here() -> None:
