@@ -183,6 +183,12 @@ def test_the_summary_tells_losses_and_what_was_forgotten() -> None:
     )
 
 
+def test_an_icmp_that_did_not_leave_is_said() -> None:
+    probes = ("icmp_push_reply", "icmpv6_push_pending_frames")
+    lines = text(header(probes=probes), miss(1000, DATAGRAM), end(9000)).splitlines()
+    assert "  icmp        not sent: the sender sees silence" in lines
+
+
 def test_colour_only_when_asked_and_never_in_the_way() -> None:
     plain, coloured = text(*run_b()), text(*run_b(), color=True)
     assert "\x1b" not in plain

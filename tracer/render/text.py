@@ -14,6 +14,7 @@ from tracer.incident import Bind, Connect, Incident, NotTold, Process, Socket, T
 from tracer.link import IncidentUpdate
 from tracer.render.escape import KEEP, line, name, shorten, width
 from tracer.render.wrap import wrap
+from tracer.summary import many
 from tracer.timefmt import NS, Anchor, clock_text, date_text, utc_text
 from tracer.totals import Stats
 
@@ -24,6 +25,16 @@ _INDENT = " " * 14
 
 # What the socket named is to the miss.
 _ROLE = {Cause.CLOSED: "held by", Cause.RACE: "missed", Cause.CONNECT_RACE: "missed"}
+
+
+# Fates of the ICMP that leave its sender without an error.
+_SILENT = {
+    "rate-limited": "held back by a rate limit: the sender sees silence",
+    "suppressed": "not sent: the sender sees silence",
+}
+
+# What going beyond a limit means for what comes after.
+_FORGOTTEN = {"incidents": "incidents (a repeat begins a new one)"}
 
 
 class TextRenderer:
@@ -90,6 +101,8 @@ class TextRenderer:
         yield from self._headline(incident, incident.time, _where(incident))
         yield from self._verdict(incident)
         yield from self._origin(incident)
+        if incident.icmp.status in _SILENT:
+            yield from self._block("icmp", _SILENT[incident.icmp.status])
         for told in incident.told:
             yield from self._block("told", _told(told, incident))
         for not_told in incident.not_told:
@@ -261,10 +274,13 @@ def _address(text: str) -> str:
 
 def _told(told: Told, incident: Incident) -> str:
     who = f"{_holders(told.socket)}: {told.error}"
-    origin = incident.origin
-    if origin is not None and origin.inode == told.socket.inode:
+    if incident.origin is not None and _same_socket(incident.origin, told.socket):
         return who
     return f"{who} on {line(told.socket.local)} in {_netns(told.socket)}"
+
+
+def _same_socket(one: Socket, other: Socket) -> bool:
+    return (one.netns, one.inode, one.local) == (other.netns, other.inode, other.local)
 
 
 def _not_told(not_told: NotTold) -> str:
@@ -276,20 +292,17 @@ def _not_told(not_told: NotTold) -> str:
 
 def _summary(stats: Stats) -> str:
     parts = [
-        f"{_many(stats.misses, 'miss', 'misses')} in {_many(stats.incidents, 'incident')}",
-        _many(stats.sockets, "socket"),
-        f"{_many(stats.probes, 'probe')} proven",
+        f"{many(stats.misses, 'miss', 'misses')} in {many(stats.incidents, 'incident')}",
+        many(stats.sockets, "socket"),
+        f"{many(stats.probes, 'probe')} proven",
     ]
     lost = [f"{n} {LOSSES.get(what) or name(what)}" for what, n in stats.losses.items()]
     parts.append(f"lost: {', '.join(lost)}" if lost else "nothing lost")
     if stats.forgotten:
-        forgotten = ", ".join(f"{n} {what}" for what, n in stats.forgotten.items())
+        items = stats.forgotten.items()
+        forgotten = ", ".join(f"{n} {_FORGOTTEN.get(what, what)}" for what, n in items)
         parts.append(f"forgotten to bound memory: {forgotten}")
     return f"{stats.duration // NS} s: {', '.join(parts)}"
-
-
-def _many(count: int, one: str, several: str | None = None) -> str:
-    return f"{count} {one if count == 1 else several or one + 's'}"
 
 
 def _sentence(text: str) -> str:
