@@ -276,7 +276,8 @@ class Linker:
         episode.due = None
         if episode.origin.socket is None:
             episode.origin = self._origins.find(episode.miss)
-        verdict = episode.verdict = self._verdict(episode)
+        verdict = self._verdict(episode)
+        episode.judged(verdict)
         earlier = state.judged
         if earlier is not None and self._joins(episode, verdict, earlier):
             episode.joined = earlier
