@@ -6,30 +6,17 @@
 
 #include <uapi/linux/ptrace.h>
 #include "events.h"
+#include "kernel.h"
+#include "packet.h"
 
-#define AF_INET_ 2
-#define AF_INET6_ 10
-#define PROTOCOL_UDP 17
 #define ICMP_UNREACHABLE 3
 #define ICMP_CODE_PORT 3
 #define ICMP_CODE_FRAG_NEEDED 4
 #define ICMPV6_UNREACHABLE 1
 #define ICMPV6_CODE_PORT 4
-#define IPV6_HOP_BY_HOP 0
-#define IPV6_ROUTING 43
-#define IPV6_FRAGMENT 44
-#define IPV6_DESTINATION 60
-#define IPV6_EXTENSIONS 6
-#define IPSKB_L3SLAVE (1 << 7)
-#define IP6SKB_L3SLAVE 64
-#define USERLOCK_ADDR 4
-#define USERLOCK_PORT 8
 #define RESTREAM_NS 1000000000ULL // evidence of a repeated miss is renewed once a second
 #define GENERATIONS 4096          // power of two
 #define MISS_KEYS 16384
-#define SKC_BYTES (OFF_SKC_NODE + 8) // struct sock_common up to its hash chain's next pointer
-
-#define READ(to, from) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(from))
 
 BPF_RINGBUF_OUTPUT(events, 256); // pages: 1 MiB
 BPF_PERCPU_ARRAY(losses, u64, LOSS_KINDS);
@@ -63,93 +50,6 @@ static __always_inline u32 read_generation(u32 netns, u16 port) {
     u32 slot = generation_slot(netns, port);
     u32 *generation = generations.lookup(&slot);
     return generation ? *generation : 0;
-}
-
-// ---- reading the kernel's structs -----------------------------------------------------------------
-
-static __always_inline void fill_header(struct wire_header *header, u8 kind, u16 size, u64 now) {
-    header->kind = kind;
-    header->version = WIRE_VERSION;
-    header->size = size;
-    header->cpu = bpf_get_smp_processor_id();
-    header->time_ns = now;
-}
-
-static __always_inline void read_netns(u64 net, u32 *inum, u64 *cookie) {
-    bpf_probe_read_kernel(inum, 4, (void *)(net + OFF_NET_INUM));
-#ifdef OFF_NET_COOKIE
-    bpf_probe_read_kernel(cookie, 8, (void *)(net + OFF_NET_COOKIE));
-#else
-    *cookie = 0;
-#endif
-}
-
-static __always_inline void read_task(struct wire_task *task) {
-    u64 ids = bpf_get_current_pid_tgid();
-    u64 leader = 0;
-    task->pid = ids >> 32;
-    task->tid = ids;
-    task->uid = bpf_get_current_uid_gid();
-    task->pad = 0;
-    task->start_ns = 0;
-    READ(leader, bpf_get_current_task() + OFF_TASK_LEADER);
-    READ(task->start_ns, leader + OFF_TASK_START);
-    bpf_get_current_comm(task->comm, sizeof(task->comm));
-}
-
-static __always_inline u8 bits_at(u64 base, u32 offset, u32 shift, u32 mask) {
-    u8 byte = 0;
-    READ(byte, base + offset);
-    return byte >> shift & mask;
-}
-
-// The number ss and /proc/PID/fd show: the inode lies beside struct socket in struct socket_alloc.
-static __always_inline u64 read_inode(u64 sk) {
-    u64 socket = 0;
-    unsigned long inode = 0;
-    READ(socket, sk + OFF_SK_SOCKET);
-    if (socket)
-        READ(inode, socket - OFF_SOCKET_ALLOC_SOCKET + OFF_SOCKET_ALLOC_INODE + OFF_INODE_INO);
-    return inode;
-}
-
-// `skc` is a copy of the first SKC_BYTES of `sk`.
-static __always_inline void fill_socket(struct wire_socket *out, u64 sk, const char *skc) {
-    u8 locks = bits_at(sk, OFF_SK_USERLOCKS, SHIFT_SK_USERLOCKS, MASK_SK_USERLOCKS);
-    out->sock = sk;
-    out->cookie = *(u64 *)(skc + OFF_SKC_COOKIE);
-    out->inode = read_inode(sk);
-    read_netns(*(u64 *)(skc + OFF_SKC_NET), &out->netns, &out->netns_cookie);
-    out->device = *(u32 *)(skc + OFF_SKC_BOUND_DEV_IF);
-    *(u32 *)out->local4 = *(u32 *)(skc + OFF_SKC_RCV_SADDR);
-    *(u32 *)out->peer4 = *(u32 *)(skc + OFF_SKC_DADDR);
-    __builtin_memcpy(out->local6, skc + OFF_SKC_V6_RCV_SADDR, 16);
-    __builtin_memcpy(out->peer6, skc + OFF_SKC_V6_DADDR, 16);
-    out->uid = 0;
-    READ(out->uid, sk + OFF_SK_UID);
-    out->lport = *(u16 *)(skc + OFF_SKC_NUM);
-    out->pport = bpf_ntohs(*(u16 *)(skc + OFF_SKC_DPORT));
-    out->family = *(u16 *)(skc + OFF_SKC_FAMILY);
-    out->state = *(u8 *)(skc + OFF_SKC_STATE);
-    // Without branches: each would double what the verifier follows in the walk's loop.
-    out->flags = (*(u8 *)(skc + OFF_SKC_IPV6ONLY) >> SHIFT_SKC_IPV6ONLY & 1) * SOCKET_V6ONLY |
-                 (*(u8 *)(skc + OFF_SKC_REUSEPORT) >> SHIFT_SKC_REUSEPORT & 1) * SOCKET_REUSEPORT |
-                 (locks / USERLOCK_ADDR & 1) * SOCKET_ADDR_LOCK |
-                 (locks / USERLOCK_PORT & 1) * SOCKET_PORT_LOCK;
-    out->pad = 0;
-}
-
-static __always_inline void read_socket(struct wire_socket *out, u64 sk) {
-    char skc[SKC_BYTES] __attribute__((aligned(8))) = {};
-    bpf_probe_read_kernel(skc, sizeof(skc), (void *)sk);
-    fill_socket(out, sk, skc);
-}
-
-static __always_inline bool is_udp(u64 sk) {
-    u16 protocol = 0, family = 0;
-    READ(protocol, sk + OFF_SK_PROTOCOL);
-    READ(family, sk + OFF_SKC_FAMILY);
-    return protocol == PROTOCOL_UDP && (family == AF_INET_ || family == AF_INET6_);
 }
 
 // ---- calls that set a four-tuple --------------------------------------------------------------------
@@ -396,9 +296,6 @@ struct lookup6_slot {
 
 BPF_PERCPU_ARRAY(lookup6, struct lookup6_slot, 1);
 
-#define IPV6_SADDR 8 // of struct ipv6hdr; the destination follows
-#define IPV6_ADDR_BYTES 16
-
 // udp6_lib_lookup2(net, saddr, sport, daddr, hnum, ...)
 int lookup6_enter(struct pt_regs *ctx) {
     int zero = 0;
@@ -429,36 +326,6 @@ static __always_inline u32 take_passes6(u64 net, u64 saddr) {
 }
 
 // ---- the miss -------------------------------------------------------------------------------------------
-
-struct ipv4_header {
-    u8 version_ihl;
-    u8 tos;
-    u16 total_length;
-    u16 id;
-    u16 fragment;
-    u8 ttl;
-    u8 protocol;
-    u16 checksum;
-    u8 saddr[4];
-    u8 daddr[4];
-};
-
-struct ipv6_header {
-    u8 version_class;
-    u8 flow[3];
-    u16 length;
-    u8 next_header;
-    u8 hop_limit;
-    u8 saddr[16];
-    u8 daddr[16];
-};
-
-struct udp_header {
-    u16 sport;
-    u16 dport;
-    u16 length;
-    u16 checksum;
-};
 
 // In a map, not on the stack: the verifier would track each counter's possible values through
 // every pass of the loop, and take quadratic time.
@@ -547,141 +414,6 @@ static __always_inline struct walk *fresh_walk(void) {
     walk->chain = 0;
     walk->truncated = 0;
     return walk;
-}
-
-// The receiver's netns is the route's; a datagram being sent has no skb->dev yet.
-static __always_inline u64 device_of(u64 skb) {
-    u64 dst = 0, dev = 0;
-    READ(dst, skb + OFF_SKB_DST);
-    dst &= ~1ULL; // SKB_DST_NOREF
-    if (dst)
-        READ(dev, dst + OFF_DST_DEV);
-    if (!dev)
-        READ(dev, skb + OFF_SKB_DEV);
-    return dev;
-}
-
-// Where the datagram came in, as the lookup compares it with a socket's bound device. Below a VRF
-// the control block keeps the enslaved interface; `iif` is the first member of either one.
-static __always_inline void read_arrival(u64 skb, struct miss_key *key) {
-    u64 route = 0;
-    u16 flags = 0;
-    READ(route, skb + OFF_SKB_DST);
-    route &= ~1ULL;
-    // inet_iif (include/net/route.h): what is sent to an own address of another device runs over
-    // loopback, but its route names that device.
-    if (route)
-        READ(key->ifindex, route + OFF_RTABLE_IIF);
-    if (!key->ifindex)
-        READ(key->ifindex, skb + OFF_SKB_IIF);
-    READ(flags, skb + OFF_SKB_CB + OFF_INET_PARM_FLAGS); // inet_sdif (include/net/ip.h)
-    if (flags & IPSKB_L3SLAVE)
-        READ(key->sdif, skb + OFF_SKB_CB);
-}
-
-// inet6_iif, inet6_sdif (include/linux/ipv6.h)
-static __always_inline void read_arrival6(u64 skb, struct miss_key *key) {
-    u16 flags = 0;
-    READ(flags, skb + OFF_SKB_CB + OFF_INET6_PARM_FLAGS);
-    READ(key->ifindex, skb + OFF_SKB_CB);
-    if (flags & IP6SKB_L3SLAVE) {
-        key->sdif = key->ifindex;
-        READ(key->ifindex, skb + OFF_SKB_IIF);
-    }
-}
-
-// Only the device at hand tells its name: left empty when the route named another one.
-static __always_inline void read_ifname(u64 skb, u64 dev, struct miss_key *key) {
-    u64 skb_dev = 0;
-    u32 ifindex = 0;
-    READ(skb_dev, skb + OFF_SKB_DEV);
-    if (!skb_dev)
-        skb_dev = dev;
-    READ(ifindex, skb_dev + OFF_DEV_IFINDEX);
-    if (ifindex == key->ifindex)
-        bpf_probe_read_kernel(key->ifname, sizeof(key->ifname), (void *)(skb_dev + OFF_DEV_NAME));
-}
-
-struct skb_layout {
-    u64 head;
-    u64 data;
-    u16 network;
-    u16 transport;
-};
-
-static __always_inline void read_layout(u64 skb, struct skb_layout *layout) {
-    READ(layout->head, skb + OFF_SKB_HEAD);
-    READ(layout->data, skb + OFF_SKB_DATA);
-    READ(layout->network, skb + OFF_SKB_NETWORK);
-    READ(layout->transport, skb + OFF_SKB_TRANSPORT);
-}
-
-static __always_inline void read_udp(u64 at, struct miss_key *key, u32 *length) {
-    struct udp_header udp = {};
-    READ(udp, at);
-    key->sport = bpf_ntohs(udp.sport);
-    key->dport = bpf_ntohs(udp.dport);
-    *length = bpf_ntohs(udp.length);
-}
-
-// UDP's receive path has pulled the IP header; netfilter and the tunnels have not.
-static __always_inline bool is_from_udp(const struct skb_layout *skb) {
-    return skb->data == skb->head + skb->transport;
-}
-
-// Reads the offending datagram into `key`. Returns false when it is not UDP over IPv4, or a later
-// fragment, which has no ports.
-static __always_inline bool read_datagram(const struct skb_layout *skb, struct miss_key *key,
-                                          u32 *length) {
-    struct ipv4_header ip = {};
-    READ(ip, skb->head + skb->network);
-    if (ip.version_ihl >> 4 != 4 || ip.protocol != PROTOCOL_UDP)
-        return false;
-    if (bpf_ntohs(ip.fragment) & 0x1fff)
-        return false;
-    read_udp(skb->head + skb->network + (ip.version_ihl & 15) * 4, key, length);
-    __builtin_memcpy(key->saddr, ip.saddr, 4);
-    __builtin_memcpy(key->daddr, ip.daddr, 4);
-    key->family = AF_INET_;
-    return true;
-}
-
-// The offset of the UDP header behind at most IPV6_EXTENSIONS extension headers (RFC 8200,
-// section 4); 0 when what follows is not UDP, or a later fragment.
-static __always_inline u32 udp_offset6(u64 header, u8 next) {
-    u32 offset = sizeof(struct ipv6_header);
-#pragma unroll
-    for (int i = 0; i < IPV6_EXTENSIONS; i++) {
-        u8 extension[4] = {};
-        if (next == PROTOCOL_UDP)
-            return offset;
-        if (next != IPV6_HOP_BY_HOP && next != IPV6_ROUTING && next != IPV6_FRAGMENT &&
-            next != IPV6_DESTINATION)
-            return 0;
-        READ(extension, header + offset);
-        if (next == IPV6_FRAGMENT && (bpf_ntohs(*(u16 *)(extension + 2)) & ~7))
-            return 0;
-        offset += next == IPV6_FRAGMENT ? 8 : (extension[1] + 1) * 8;
-        next = extension[0];
-    }
-    return next == PROTOCOL_UDP ? offset : 0;
-}
-
-static __always_inline bool read_datagram6(const struct skb_layout *skb, struct miss_key *key,
-                                           u32 *length) {
-    struct ipv6_header ip = {};
-    u32 offset;
-    READ(ip, skb->head + skb->network);
-    if (ip.version_class >> 4 != 6)
-        return false;
-    offset = udp_offset6(skb->head + skb->network, ip.next_header);
-    if (!offset)
-        return false;
-    read_udp(skb->head + skb->network + offset, key, length);
-    __builtin_memcpy(key->saddr, ip.saddr, 16);
-    __builtin_memcpy(key->daddr, ip.daddr, 16);
-    key->family = AF_INET6_;
-    return true;
 }
 
 struct miss_totals {

@@ -1,5 +1,7 @@
 """Starts scripts/vm's Python part (a file of its own, so that `vm` is importable as a package)."""
 
+from __future__ import annotations
+
 import signal
 import sys
 from types import FrameType

@@ -9,6 +9,15 @@ from pathlib import Path
 from . import guest, kernels
 from .errors import SignalError, VmError
 
+ENVIRONMENT = """environment:
+  UDPTRACE_CACHE            where the images are kept (default: ~/.cache/udptrace)
+  DEBIAN_MIRROR             instead of the mirror in this machine's apt configuration
+  DEBIAN_SECURITY_MIRROR    instead of DEBIAN_MIRROR with -security behind it
+  UDPTRACE_VM_BOOT_SECONDS  how long a boot may take (default: 300)
+
+Exit status: COMMAND's; 1 when the machine failed, 2 for wrong usage.
+"""
+
 
 def parser() -> argparse.ArgumentParser:
     """The options of scripts/vm."""
@@ -16,6 +25,8 @@ def parser() -> argparse.ArgumentParser:
         prog="scripts/vm",
         description="Run COMMAND as root under QEMU with a stock Debian kernel, in this checkout.",
         usage="scripts/vm [options] -- COMMAND...\n       scripts/vm --list",
+        epilog=ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument

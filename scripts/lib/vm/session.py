@@ -19,8 +19,6 @@ from .errors import SignalError, VmError
 from .terminal import Terminal
 
 CHUNK = 65536
-# Cores may be shared and slow: generous.
-BOOT_SECONDS = float(os.environ.get("UDPTRACE_VM_BOOT_SECONDS", "300"))
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # COMMAND may ignore a signal, or the guest may hang: who sends as many wants the machine to end,
 # and who sends SIGTERM wants it to end in a while.
@@ -30,6 +28,15 @@ STREAMS = {"out": 1, "err": 2}
 TROUBLE = re.compile(r"Oops|BUG:|Kernel panic|general protection fault|soft lockup|rcu.*stall")
 
 
+def boot_seconds() -> float:
+    """How long a boot may take: generous, since cores can be shared and slow."""
+    text = os.environ.get("UDPTRACE_VM_BOOT_SECONDS") or "300"
+    try:
+        return float(text)
+    except ValueError:
+        raise VmError(f"UDPTRACE_VM_BOOT_SECONDS={text} is not a number of seconds") from None
+
+
 class Session:
     """A running guest."""
 
@@ -37,6 +44,7 @@ class Session:
         self.machine = wanted
         self.terminal = terminal
         self.verbose = verbose
+        self.patience = boot_seconds()
         self.started = time.monotonic()
         self.ready = False
         self.signals = 0
@@ -81,8 +89,8 @@ class Session:
             if process.poll() is not None and not self.selector.select(timeout=0):
                 when = "before COMMAND ended" if self.ready else "before it could start COMMAND"
                 raise self._failure(f"the guest ended {when}")
-            if not self.ready and now - self.started > BOOT_SECONDS:
-                raise self._failure(f"the guest did not boot within {BOOT_SECONDS:.0f} s")
+            if not self.ready and now - self.started > self.patience:
+                raise self._failure(f"the guest did not boot within {self.patience:.0f} s")
             if now > self.end_at:
                 raise SignalError(signal.SIGTERM)
 

@@ -1,0 +1,182 @@
+/* Reads the offending datagram out of an skb: headers, arrival, and who gave it to ICMP. */
+#ifndef UDPTRACE_PACKET_H
+#define UDPTRACE_PACKET_H
+
+#include "kernel.h"
+
+#define IPV6_HOP_BY_HOP 0
+#define IPV6_ROUTING 43
+#define IPV6_FRAGMENT 44
+#define IPV6_DESTINATION 60
+#define IPV6_EXTENSIONS 6
+#define IPV6_SADDR 8 // of struct ipv6hdr; the destination follows
+#define IPV6_ADDR_BYTES 16
+#define IPSKB_L3SLAVE (1 << 7)
+#define IP6SKB_L3SLAVE 64
+
+struct ipv4_header {
+    u8 version_ihl;
+    u8 tos;
+    u16 total_length;
+    u16 id;
+    u16 fragment;
+    u8 ttl;
+    u8 protocol;
+    u16 checksum;
+    u8 saddr[4];
+    u8 daddr[4];
+};
+
+struct ipv6_header {
+    u8 version_class;
+    u8 flow[3];
+    u16 length;
+    u8 next_header;
+    u8 hop_limit;
+    u8 saddr[16];
+    u8 daddr[16];
+};
+
+struct udp_header {
+    u16 sport;
+    u16 dport;
+    u16 length;
+    u16 checksum;
+};
+
+// The receiver's netns is the route's; a datagram being sent has no skb->dev yet.
+static __always_inline u64 device_of(u64 skb) {
+    u64 dst = 0, dev = 0;
+    READ(dst, skb + OFF_SKB_DST);
+    dst &= ~1ULL; // SKB_DST_NOREF
+    if (dst)
+        READ(dev, dst + OFF_DST_DEV);
+    if (!dev)
+        READ(dev, skb + OFF_SKB_DEV);
+    return dev;
+}
+
+// Where the datagram came in, as the lookup compares it with a socket's bound device. Below a VRF
+// the control block keeps the enslaved interface; `iif` is the first member of either one.
+static __always_inline void read_arrival(u64 skb, struct miss_key *key) {
+    u64 route = 0;
+    u16 flags = 0;
+    READ(route, skb + OFF_SKB_DST);
+    route &= ~1ULL;
+    // inet_iif (include/net/route.h): what is sent to an own address of another device runs over
+    // loopback, but its route names that device.
+    if (route)
+        READ(key->ifindex, route + OFF_RTABLE_IIF);
+    if (!key->ifindex)
+        READ(key->ifindex, skb + OFF_SKB_IIF);
+    READ(flags, skb + OFF_SKB_CB + OFF_INET_PARM_FLAGS); // inet_sdif (include/net/ip.h)
+    if (flags & IPSKB_L3SLAVE)
+        READ(key->sdif, skb + OFF_SKB_CB);
+}
+
+// inet6_iif, inet6_sdif (include/linux/ipv6.h)
+static __always_inline void read_arrival6(u64 skb, struct miss_key *key) {
+    u16 flags = 0;
+    READ(flags, skb + OFF_SKB_CB + OFF_INET6_PARM_FLAGS);
+    READ(key->ifindex, skb + OFF_SKB_CB);
+    if (flags & IP6SKB_L3SLAVE) {
+        key->sdif = key->ifindex;
+        READ(key->ifindex, skb + OFF_SKB_IIF);
+    }
+}
+
+// Only the device at hand tells its name: left empty when the route named another one.
+static __always_inline void read_ifname(u64 skb, u64 dev, struct miss_key *key) {
+    u64 skb_dev = 0;
+    u32 ifindex = 0;
+    READ(skb_dev, skb + OFF_SKB_DEV);
+    if (!skb_dev)
+        skb_dev = dev;
+    READ(ifindex, skb_dev + OFF_DEV_IFINDEX);
+    if (ifindex == key->ifindex)
+        bpf_probe_read_kernel(key->ifname, sizeof(key->ifname), (void *)(skb_dev + OFF_DEV_NAME));
+}
+
+struct skb_layout {
+    u64 head;
+    u64 data;
+    u16 network;
+    u16 transport;
+};
+
+static __always_inline void read_layout(u64 skb, struct skb_layout *layout) {
+    READ(layout->head, skb + OFF_SKB_HEAD);
+    READ(layout->data, skb + OFF_SKB_DATA);
+    READ(layout->network, skb + OFF_SKB_NETWORK);
+    READ(layout->transport, skb + OFF_SKB_TRANSPORT);
+}
+
+static __always_inline void read_udp(u64 at, struct miss_key *key, u32 *length) {
+    struct udp_header udp = {};
+    READ(udp, at);
+    key->sport = bpf_ntohs(udp.sport);
+    key->dport = bpf_ntohs(udp.dport);
+    *length = bpf_ntohs(udp.length);
+}
+
+// UDP's receive path has pulled the IP header; netfilter and the tunnels have not.
+static __always_inline bool is_from_udp(const struct skb_layout *skb) {
+    return skb->data == skb->head + skb->transport;
+}
+
+// Reads the offending datagram into `key`. Returns false when it is not UDP over IPv4, or a later
+// fragment, which has no ports.
+static __always_inline bool read_datagram(const struct skb_layout *skb, struct miss_key *key,
+                                          u32 *length) {
+    struct ipv4_header ip = {};
+    READ(ip, skb->head + skb->network);
+    if (ip.version_ihl >> 4 != 4 || ip.protocol != PROTOCOL_UDP)
+        return false;
+    if (bpf_ntohs(ip.fragment) & 0x1fff)
+        return false;
+    read_udp(skb->head + skb->network + (ip.version_ihl & 15) * 4, key, length);
+    __builtin_memcpy(key->saddr, ip.saddr, 4);
+    __builtin_memcpy(key->daddr, ip.daddr, 4);
+    key->family = AF_INET_;
+    return true;
+}
+
+// The offset of the UDP header behind at most IPV6_EXTENSIONS extension headers (RFC 8200,
+// section 4); 0 when what follows is not UDP, or a later fragment.
+static __always_inline u32 udp_offset6(u64 header, u8 next) {
+    u32 offset = sizeof(struct ipv6_header);
+#pragma unroll
+    for (int i = 0; i < IPV6_EXTENSIONS; i++) {
+        u8 extension[4] = {};
+        if (next == PROTOCOL_UDP)
+            return offset;
+        if (next != IPV6_HOP_BY_HOP && next != IPV6_ROUTING && next != IPV6_FRAGMENT &&
+            next != IPV6_DESTINATION)
+            return 0;
+        READ(extension, header + offset);
+        if (next == IPV6_FRAGMENT && (bpf_ntohs(*(u16 *)(extension + 2)) & ~7))
+            return 0;
+        offset += next == IPV6_FRAGMENT ? 8 : (extension[1] + 1) * 8;
+        next = extension[0];
+    }
+    return next == PROTOCOL_UDP ? offset : 0;
+}
+
+static __always_inline bool read_datagram6(const struct skb_layout *skb, struct miss_key *key,
+                                           u32 *length) {
+    struct ipv6_header ip = {};
+    u32 offset;
+    READ(ip, skb->head + skb->network);
+    if (ip.version_class >> 4 != 6)
+        return false;
+    offset = udp_offset6(skb->head + skb->network, ip.next_header);
+    if (!offset)
+        return false;
+    read_udp(skb->head + skb->network + offset, key, length);
+    __builtin_memcpy(key->saddr, ip.saddr, 16);
+    __builtin_memcpy(key->daddr, ip.daddr, 16);
+    key->family = AF_INET6_;
+    return true;
+}
+
+#endif

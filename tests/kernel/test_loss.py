@@ -1,0 +1,67 @@
+"""What the ring buffer could not take is counted in the kernel, exactly, shown and recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+from tests.kernel.live import Live, run, wait_for
+from tests.kernel.net import Namespace
+from tracer.system.netns import Netns, in_netns
+
+# More records than a megabyte holds while nobody reads: a prime number of them.
+BINDS = 6007
+
+
+def test_losses_are_counted_exactly(tmp_path: Path, box: Namespace) -> None:
+    trace = Live(tmp_path)
+    os.kill(trace.process.pid, signal.SIGSTOP)
+    _bind_and_close(box)
+    os.kill(trace.process.pid, signal.SIGCONT)
+    box.udp().sendto(b"afterwards", ("127.0.0.1", 7201))
+    incident = trace.incident(dport=7201)
+    assert incident["cause"] == "no-socket"
+    wait_for(lambda: _lost(trace), "a loss line")
+    trace.stop()
+    lost = _lost(trace)
+    kept = _kept(trace.recording, box.inum)
+    assert kept["bind"] + lost["call"] == BINDS
+    assert kept["close"] + lost["close"] >= BINDS
+    assert lost["call"] > 0
+    assert "lost" in trace.stderr().splitlines()[-1]
+    replayed = run("replay", "-f", "json", str(trace.recording))
+    assert replayed.stdout.encode() == b"".join(trace.lines)
+
+
+def _bind_and_close(namespace: Namespace) -> None:
+    def work() -> None:
+        for _ in range(BINDS):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.bind(("127.0.0.1", 0))
+
+    in_netns(Netns(namespace.inum, namespace.name, f"/run/netns/{namespace.name}"), work)
+
+
+def _lost(trace: Live) -> dict[str, int]:
+    """What the stream's loss lines say was lost."""
+    lost: dict[str, int] = {}
+    for line in list(trace.lines):
+        value = json.loads(line)
+        if value["kind"] == "loss":
+            lost[value["what"]] = lost.get(value["what"], 0) + value["count"]
+    return lost
+
+
+def _kept(recording: Path, netns: int) -> dict[str, int]:
+    """The records of binds and closes in a namespace that the recording holds."""
+    kept = {"bind": 0, "close": 0}
+    for line in recording.read_text().splitlines():
+        event = json.loads(line)
+        if event["kind"] == "call" and event["op"] == "bind":
+            kept["bind"] += event["after"]["netns"] == netns
+        elif event["kind"] == "close":
+            kept["close"] += event["socket"]["netns"] == netns
+    return kept
