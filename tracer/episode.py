@@ -79,6 +79,13 @@ class Episode:
             self.losses[what] = max(count, self.losses.get(what, 0))
         return before != (self.count, len(self.told), self.losses)
 
+    def substantiate(self, other: Episode) -> None:
+        """Take over the evidence and verdict of a miss of which more is known; keep the time."""
+        self.miss = replace(other.miss, time=self.miss.time)
+        self.verdict, self.streamed = other.verdict, other.streamed
+        if self.origin.socket is None:
+            self.origin = other.origin
+
     def judged(self, verdict: Verdict) -> None:
         """Keep the verdict and let go of the sockets it was reached by, which can be hundreds."""
         self.verdict = verdict

@@ -293,10 +293,10 @@ class Linker:
     def _joins(self, episode: Episode, verdict: Verdict, earlier: Episode) -> bool:
         """Whether a repeat belongs to the incident before it, which then has taken it in."""
         substantiates = episode.count == 0 and not earlier.streamed
-        same = earlier.verdict is not None and same_verdict(earlier.verdict, verdict)
-        if substantiates or same:
-            if substantiates or (earlier.verdict and not earlier.verdict.certain):
-                earlier.verdict, earlier.streamed = verdict, True
+        before = earlier.verdict
+        if substantiates or (before is not None and same_verdict(before, verdict)):
+            if substantiates or (before is not None and verdict.certain > before.certain):
+                earlier.substantiate(episode)
                 self._changed(earlier)
             if earlier.absorb(episode):
                 self._changed(earlier)
