@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -100,11 +101,14 @@ def test_lockdown_is_named(tmp_path: Path) -> None:
 def test_ftrace_switched_off(sysctl: object) -> None:
     """Probes attach and stay silent: the self-test notices, where the kernel behaves so."""
     assert callable(sysctl)
-    sysctl("kernel/ftrace_enabled", "0")
+    try:
+        sysctl("kernel/ftrace_enabled", "0")
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:  # 7.3 cannot be switched off
+            raise
     done = run("live", "--duration", "0.1")
     if done.returncode == 0:
-        # A kernel whose kprobes do not depend on it: then they were proven.
-        assert "proven" in done.stderr
+        assert "14 probes proven" in done.stderr
     else:
         assert "sysctl kernel.ftrace_enabled=1" in one_line(done)
 
