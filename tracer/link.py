@@ -161,10 +161,9 @@ class Linker:
             case Loss():
                 self._loss(event)
             case Header():
-                self._header = event
-                self._anchor = Anchor(event.time, event.realtime_ns, event.boottime_ns)
+                self._header, self._anchor = event, Anchor.of(event)
             case Clock():
-                self._anchor = Anchor(event.time, event.realtime_ns, event.boottime_ns)
+                self._anchor = Anchor.of(event)
             case End():
                 self._run_due(everything=True)
             case _:

@@ -46,7 +46,7 @@ class TextRenderer:
     def event(self, event: Event) -> str:
         """The header and the losses; other events show in the incidents."""
         if isinstance(event, Header | Clock):
-            self._anchor = Anchor(event.time, event.realtime_ns, event.boottime_ns)
+            self._anchor = Anchor.of(event)
         if isinstance(event, Header):
             return self._text(self._header(event))
         return self._text(self._loss(event)) if isinstance(event, Loss) else ""
