@@ -155,6 +155,9 @@ def _why_not_told(episode: Episode, origin: SocketView, header: Header | None) -
     d = episode.miss.datagram
     if ends_of(origin) != Ends(d.src, d.sport, d.dst, d.dport):
         return "connected to another peer"
+    status = _status(episode, header)
+    if status in ("rate-limited", "suppressed"):
+        return f"the ICMP was {status}"
     return "no error was seen queued on it" if _errors_traced(header) else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tracer.counts import MissKey
 from tracer.events import Fate, Miss, MissCount, SockError, SocketView
@@ -78,6 +78,20 @@ class Episode:
         for what, count in other.losses.items():
             self.losses[what] = max(count, self.losses.get(what, 0))
         return before != (self.count, len(self.told), self.losses)
+
+    def substantiate(self, other: Episode) -> None:
+        """Take over the evidence and verdict of a miss of which more is known; keep the time."""
+        self.miss = replace(other.miss, time=self.miss.time)
+        self.verdict, self.streamed = other.verdict, other.streamed
+        if self.origin.socket is None:
+            self.origin = other.origin
+
+    def judged(self, verdict: Verdict) -> None:
+        """Keep the verdict and let go of the sockets it was reached by, which can be hundreds."""
+        self.verdict = verdict
+        self.known = ()
+        if self.miss.walk is not None:
+            self.miss = replace(self.miss, walk=replace(self.miss.walk, candidates=()))
 
     def published(self, incident: Incident, now: int) -> None:
         """Note what was told of it, and that the next update is due later than this one was."""

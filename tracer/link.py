@@ -161,10 +161,9 @@ class Linker:
             case Loss():
                 self._loss(event)
             case Header():
-                self._header = event
-                self._anchor = Anchor(event.time, event.realtime_ns, event.boottime_ns)
+                self._header, self._anchor = event, Anchor.of(event)
             case Clock():
-                self._anchor = Anchor(event.time, event.realtime_ns, event.boottime_ns)
+                self._anchor = Anchor.of(event)
             case End():
                 self._run_due(everything=True)
             case _:
@@ -276,7 +275,8 @@ class Linker:
         episode.due = None
         if episode.origin.socket is None:
             episode.origin = self._origins.find(episode.miss)
-        verdict = episode.verdict = self._verdict(episode)
+        verdict = self._verdict(episode)
+        episode.judged(verdict)
         earlier = state.judged
         if earlier is not None and self._joins(episode, verdict, earlier):
             episode.joined = earlier
@@ -292,10 +292,10 @@ class Linker:
     def _joins(self, episode: Episode, verdict: Verdict, earlier: Episode) -> bool:
         """Whether a repeat belongs to the incident before it, which then has taken it in."""
         substantiates = episode.count == 0 and not earlier.streamed
-        same = earlier.verdict is not None and same_verdict(earlier.verdict, verdict)
-        if substantiates or same:
-            if substantiates or (earlier.verdict and not earlier.verdict.certain):
-                earlier.verdict, earlier.streamed = verdict, True
+        before = earlier.verdict
+        if substantiates or (before is not None and same_verdict(before, verdict)):
+            if substantiates or (before is not None and verdict.certain > before.certain):
+                earlier.substantiate(episode)
                 self._changed(earlier)
             if earlier.absorb(episode):
                 self._changed(earlier)

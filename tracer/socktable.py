@@ -19,6 +19,19 @@ _CONNECTS = 4
 # Closed sockets of one port that a miss is held against, the latest.
 _CLOSED_ASKED = 64
 
+# What a source may leave untold, and how that shows in a view.
+_UNTOLD: dict[str, object] = {
+    "sock": "",
+    "cookie": 0,
+    "netns_cookie": 0,
+    "local4": None,
+    "peer4": None,
+    "v6only": None,
+    "addr_lock": None,
+    "port_lock": None,
+    "uid": None,
+}
+
 # A socket can still be seen (in a walk, a dump) for this long after its close was recorded, which
 # is at the entry of the function that closes it.
 _LINGER_NS = 1_000_000_000
@@ -171,13 +184,23 @@ class SocketTable:
             if not view.inode:
                 # Its struct sock is in use again; without an inode nothing else tells them apart.
                 key = SocketKey(view.netns, f"sock {view.sock}")
-        record = self._open.take(key)
+        record = self._open.records.touch(key)
         if record is None:
             record = SocketRecord(key, view, when)
+            self._shelve(record)
         elif when >= record.seen:
-            record.view, record.seen = _merged(record.view, view), when
-        self._shelve(record)
+            record.seen = when
+            if view != record.view:
+                self._change(record, view)
         return record
+
+    def _change(self, record: SocketRecord, view: SocketView) -> None:
+        moved = not _found_alike(record.view, view)
+        if moved:
+            self._open.take(record.key)
+        record.view = _merged(record.view, view)
+        if moved:
+            self._shelve(record)
 
     def called(self, call: Call) -> SocketRecord:
         """Take in a connect, bind or autobind."""
@@ -304,18 +327,20 @@ def _still_closing(record: SocketRecord, view: SocketView, when: int) -> bool:
     return soon and (bool(view.inode) or ends_of(view) == ends_of(record.view))
 
 
+def _found_alike(old: SocketView, new: SocketView) -> bool:
+    """Whether two views of one socket are found by the same struct sock and index entries."""
+    return new.sock in (old.sock, "") and ends_of(old) == ends_of(new)
+
+
 def _merged(old: SocketView, new: SocketView) -> SocketView:
     """The newer view, with what its source did not tell taken from the older one."""
-    same_ends = ends_of(old) == ends_of(new)
-    return replace(
-        new,
-        sock=new.sock or old.sock,
-        cookie=new.cookie or old.cookie,
-        netns_cookie=new.netns_cookie or old.netns_cookie,
-        local4=old.local4 if new.local4 is None and same_ends else new.local4,
-        peer4=old.peer4 if new.peer4 is None and same_ends else new.peer4,
-        v6only=old.v6only if new.v6only is None else new.v6only,
-        addr_lock=old.addr_lock if new.addr_lock is None else new.addr_lock,
-        port_lock=old.port_lock if new.port_lock is None else new.port_lock,
-        uid=old.uid if new.uid is None else new.uid,
-    )
+    told_before = {
+        field: known
+        for field, untold in _UNTOLD.items()
+        if getattr(new, field) == untold and (known := getattr(old, field)) != untold
+    }
+    if ends_of(old) != ends_of(new):
+        # They go with the addresses.
+        told_before.pop("local4", None)
+        told_before.pop("peer4", None)
+    return replace(new, **told_before) if told_before else new

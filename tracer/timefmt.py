@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+from tracer.events import Clock, Header
+
 NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -16,6 +18,11 @@ class Anchor:
     monotonic: int
     realtime: int
     boottime: int
+
+    @classmethod
+    def of(cls, event: Header | Clock) -> Anchor:
+        """The anchor that an event carries."""
+        return cls(event.time, event.realtime_ns, event.boottime_ns)
 
     def utc(self, monotonic: int) -> int:
         """Nanoseconds since 1970 UTC of a CLOCK_MONOTONIC time."""

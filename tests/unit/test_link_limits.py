@@ -242,3 +242,13 @@ def test_an_update_keeps_what_was_told_of_a_socket_forgotten_since() -> None:
     assert first.incident.socket.connect is not None
     assert [p.pid for p in first.incident.socket.processes] == [77]
     assert second.incident.socket == first.incident.socket
+
+
+def test_the_sockets_of_a_walk_are_let_go_when_it_is_judged() -> None:
+    linker = Linker()
+    linker.feed(miss(1000, DATAGRAM, WRONG, sock("127.0.0.2:53", inode=4)))
+    (update,) = linker.feed(tick(1300))
+    assert (update.incident.lookup.matching, update.incident.candidates) == (2, 1)
+    (episode,) = linker._recent
+    assert episode.miss.walk is not None
+    assert episode.miss.walk.candidates == ()

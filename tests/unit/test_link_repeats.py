@@ -172,6 +172,11 @@ def test_evidence_that_comes_after_the_count_was_told_is_an_update() -> None:
     assert (second.incident.cause, second.incident.certain) == (Cause.LOCAL_ADDRESS, True)
     assert first.incident.id == second.incident.id
     assert second.incident.count == 1
+    assert (first.incident.lookup.visited, second.incident.lookup.visited) == (None, 1)
+    assert (first.incident.lookup.caller, second.incident.lookup.caller) == (
+        None,
+        "__udp4_lib_rcv",
+    )
 
 
 def test_better_evidence_of_the_same_verdict_lifts_the_doubt() -> None:
@@ -181,6 +186,8 @@ def test_better_evidence_of_the_same_verdict_lifts_the_doubt() -> None:
         miss(2000, DATAGRAM, WRONG, total=2, since=1000),
     )
     assert (incident.count, incident.certain, incident.caveats) == (2, True, ())
+    assert incident.lookup.visited == 1
+    assert incident.mono_ns == at(1000)
 
 
 def test_a_miss_counted_before_its_differing_evidence_moves() -> None:

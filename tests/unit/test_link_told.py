@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.unit.build import BOX, count, end, error, gram, header, miss, namespace, seen, sock
+from tests.unit.build import BOX, at, count, end, error, gram, header, miss, namespace, seen, sock
 from tests.unit.linking import incidents, only, updates
-from tracer.events import Event
+from tracer.events import Event, IcmpFate, SocketView
 from tracer.incident import Incident
 
 DATAGRAM = gram("10.0.0.9:4000", "10.0.0.1:53")
@@ -123,3 +123,37 @@ def test_an_error_goes_to_the_latest_of_two_receivers() -> None:
 def test_an_unconnected_socket_on_another_port_did_not_send_it() -> None:
     loose = sock("10.0.0.9:4001", inode=12, netns=BOX)
     assert told(only(seen(1, loose), MISS, error(1000.1, loose))) == []
+
+
+# What became of the ICMP
+
+SENDS = ("icmp_push_reply", "icmpv6_push_pending_frames", "sk_error_report")
+
+
+def fated(*fates: IcmpFate, probes: tuple[str, ...] = SENDS, view: SocketView = SENDER) -> Incident:
+    trace: list[Event] = [header(probes=probes), seen(1, view), MISS, *fates, end(5000)]
+    (update,) = updates(trace)
+    return update.incident
+
+
+def test_the_icmps_fate() -> None:
+    passed = IcmpFate(at(1000.01), MISS.time, "sent")
+    held = IcmpFate(at(1000.01), MISS.time, "rate-limited")
+    assert fated(passed).icmp.status == "sent"
+    assert fated(held).icmp.status == "rate-limited"
+    assert fated().icmp.status == "suppressed"
+    assert fated(probes=("sk_error_report",)).icmp.status == "attempted"
+
+
+def test_another_misss_fate_is_not_its() -> None:
+    assert fated(IcmpFate(at(1000.01), MISS.time - 1, "sent")).icmp.status == "suppressed"
+
+
+def test_an_icmp_that_did_not_leave_is_why_nobody_was_told() -> None:
+    held = IcmpFate(at(1000.01), MISS.time, "rate-limited")
+    assert [n.why for n in fated(held).not_told] == ["the ICMP was rate-limited"]
+    assert [n.why for n in fated().not_told] == ["the ICMP was suppressed"]
+    passed = IcmpFate(at(1000.01), MISS.time, "sent")
+    assert [n.why for n in fated(passed).not_told] == ["no error was seen queued on it"]
+    loose = sock("10.0.0.9:4000", inode=12, netns=BOX)
+    assert [n.why for n in fated(held, view=loose).not_told] == ["unconnected"]

@@ -183,6 +183,12 @@ def test_the_summary_tells_losses_and_what_was_forgotten() -> None:
     )
 
 
+def test_an_icmp_that_did_not_leave_is_said() -> None:
+    probes = ("icmp_push_reply", "icmpv6_push_pending_frames")
+    lines = text(header(probes=probes), miss(1000, DATAGRAM), end(9000)).splitlines()
+    assert "  icmp        not sent: the sender sees silence" in lines
+
+
 def test_colour_only_when_asked_and_never_in_the_way() -> None:
     plain, coloured = text(*run_b()), text(*run_b(), color=True)
     assert "\x1b" not in plain
@@ -210,6 +216,24 @@ def test_a_connect_by_a_process_that_no_longer_holds_it() -> None:
         miss(1000, DATAGRAM, after),
     )
     assert lines[3].startswith("  set by      parent[42]'s connect() to 10.0.0.8:4000 at")
+
+
+def test_a_name_with_a_space_is_quoted_wherever_it_stands() -> None:
+    after = sock("10.0.0.1:53", "10.0.0.8:4000", inode=5)
+    by = task(42, "my server")
+    lines = body(
+        connect(1, sock("0.0.0.0:53", inode=5), after, by=by),
+        owners(2, 5, (43, "my child", 0)),
+        miss(1000, DATAGRAM, after),
+        seen(1001, SENDER),
+    )
+    assert lines[1] == '  refused by  "my child"[43] fd 0  10.0.0.1:53 -> 10.0.0.8:4000 ESTAB'
+    assert lines[3].startswith('  set by      "my server"[42]\'s connect() to 10.0.0.8:4000 at')
+
+
+def test_a_sender_that_closed_before_the_miss() -> None:
+    lines = body(seen(1, SENDER), close(999.5, SENDER), miss(1000, DATAGRAM))
+    assert "              closed before, at 12:03:00.999 by nc[3467]" in lines
 
 
 def test_a_connect_before_the_trace_is_not_invented() -> None:

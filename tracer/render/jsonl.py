@@ -20,7 +20,7 @@ class JsonRenderer:
     def event(self, event: Event) -> str:
         """The header and the losses; other events show in the incidents."""
         if isinstance(event, Header | Clock):
-            self._anchor = Anchor(event.time, event.realtime_ns, event.boottime_ns)
+            self._anchor = Anchor.of(event)
         if isinstance(event, Header):
             return _line(self._stamped("header", event.time) | _header(event))
         if isinstance(event, Loss):

@@ -10,20 +10,28 @@ from tracer.addresses import endpoint
 from tracer.advice import explain
 from tracer.causes import Cause
 from tracer.events import LOSSES, Clock, Event, Header, Loss
-from tracer.incident import Bind, Connect, Incident, NotTold, Process, Socket, Told
+from tracer.incident import Incident, Socket
 from tracer.link import IncidentUpdate
-from tracer.render.escape import KEEP, line, name, shorten, width
+from tracer.render import phrases
+from tracer.render.escape import line, name, width
 from tracer.render.wrap import wrap
-from tracer.timefmt import NS, Anchor, clock_text, date_text, utc_text
+from tracer.summary import many
+from tracer.timefmt import NS, Anchor, date_text
 from tracer.totals import Stats
-
-# Longest sentence printed, in characters: recordings come from elsewhere.
-_SENTENCE = 600
 
 _INDENT = " " * 14
 
 # What the socket named is to the miss.
 _ROLE = {Cause.CLOSED: "held by", Cause.RACE: "missed", Cause.CONNECT_RACE: "missed"}
+
+# Fates of the ICMP that leave its sender without an error.
+_SILENT = {
+    "rate-limited": "held back by a rate limit: the sender sees silence",
+    "suppressed": "not sent: the sender sees silence",
+}
+
+# What going beyond a limit means for what comes after.
+_FORGOTTEN = {"incidents": "incidents (a repeat begins a new one)"}
 
 
 class TextRenderer:
@@ -38,7 +46,7 @@ class TextRenderer:
     def event(self, event: Event) -> str:
         """The header and the losses; other events show in the incidents."""
         if isinstance(event, Header | Clock):
-            self._anchor = Anchor(event.time, event.realtime_ns, event.boottime_ns)
+            self._anchor = Anchor.of(event)
         if isinstance(event, Header):
             return self._text(self._header(event))
         return self._text(self._loss(event)) if isinstance(event, Loss) else ""
@@ -69,7 +77,7 @@ class TextRenderer:
             targets = ", ".join(name(target) for target in header.target_names)
             yield from wrap(f"only what concerns {targets}", "", "  ", self._columns)
         for probe, reason in header.missing:
-            text = f"without {name(probe)}: {_sentence(reason)}"
+            text = f"without {name(probe)}: {phrases.sentence(reason)}"
             yield from wrap(text, "", "  ", self._columns)
 
     def _new_date(self, when: int | None) -> Iterator[str]:
@@ -83,26 +91,28 @@ class TextRenderer:
         when = self._anchor.utc(loss.time) if self._anchor else None
         yield from self._new_date(when)
         words = LOSSES.get(loss.what) or name(loss.what)
-        text = f"{_clock(when, loss.time)} lost: {loss.count} {words}"
+        text = f"{phrases.clock(when, loss.time)} lost: {loss.count} {words}"
         yield from self._painted(wrap(text, "", "    ", self._columns), "lost", fg="yellow")
 
     def _incident(self, incident: Incident) -> Iterator[str]:
-        yield from self._headline(incident, incident.time, _where(incident))
+        yield from self._headline(incident, incident.time, phrases.namespace(incident.netns))
         yield from self._verdict(incident)
         yield from self._origin(incident)
+        if incident.icmp.status in _SILENT:
+            yield from self._block("icmp", _SILENT[incident.icmp.status])
         for told in incident.told:
-            yield from self._block("told", _told(told, incident))
+            yield from self._block("told", phrases.told(told, incident))
         for not_told in incident.not_told:
-            yield from self._block("not told", _not_told(not_told))
+            yield from self._block("not told", phrases.not_told(not_told))
         for hint in incident.hints:
-            yield from self._block("hint", _sentence(hint))
+            yield from self._block("hint", phrases.sentence(hint))
         yield from self._doubt(incident, incident.caveats)
         for advice in incident.advice:
-            yield from self._block("do", _sentence(advice))
+            yield from self._block("do", phrases.sentence(advice))
 
     def _again(self, incident: Incident, previous: Incident) -> Iterator[str]:
         """A repeat: its count, and only what was not known when it was printed last."""
-        since = f"since {_clock(incident.time, incident.mono_ns)}"
+        since = f"since {phrases.clock(incident.time, incident.mono_ns)}"
         lines = list(self._headline(incident, incident.last_time, since))
         yield from lines if len(lines) == 1 else self._headline(incident, incident.last_time)
         if incident.socket and incident.socket.processes and not _holder_known(previous):
@@ -110,7 +120,7 @@ class TextRenderer:
         if previous.origin is None and incident.origin is not None:
             yield from self._origin(incident)
         for told in incident.told[len(previous.told) :]:
-            yield from self._block("told", _told(told, incident))
+            yield from self._block("told", phrases.told(told, incident))
         news = [caveat for caveat in incident.caveats if caveat not in previous.caveats]
         yield from self._doubt(incident, news)
 
@@ -119,7 +129,7 @@ class TextRenderer:
         flow = line(f"{endpoint(d.src, d.sport)} > {endpoint(d.dst, d.dport)}")
         cause = incident.cause.value + ("" if incident.certain else "?")
         times = f"{incident.count} times" if incident.count > 1 else ""
-        start = f"{_clock(when, incident.mono_ns)} {cause:<14}"
+        start = f"{phrases.clock(when, incident.mono_ns)} {cause:<14}"
         parts = [self._together(part, 4) for part in (start, flow, times, tail) if part]
         lines = wrap("  ".join(parts), "", "    ", self._columns)
         yield from self._painted(lines, cause, fg="red", bold=True)
@@ -129,13 +139,13 @@ class TextRenderer:
     def _verdict(self, incident: Incident) -> Iterator[str]:
         socket = incident.socket
         more = f"; {incident.candidates} more on that port" if incident.candidates else ""
-        why = _sentence(explain(incident)) + more
+        why = phrases.sentence(explain(incident)) + more
         if socket is None:
             yield from self._block("why", why)
             return
         yield from self._block(_role(incident), self._socket(socket))
         yield from self._block("", why)
-        made = _made(socket, incident)
+        made = phrases.made(socket, incident)
         if made:
             yield from self._block("set by", made)
 
@@ -144,42 +154,44 @@ class TextRenderer:
         if origin is None:
             yield from self._block("sent by", "no socket known on this machine")
             return
-        where = "" if origin.netns == incident.netns else "  " + _kept(_netns(origin))
+        where = "" if origin.netns == incident.netns else "  " + phrases.namespace(origin.netns)
         yield from self._block("sent by", self._socket(origin) + where)
         # Its connect() tells where a source address nobody expected comes from.
         if incident.cause in (Cause.REMOTE_ADDRESS, Cause.REMOTE_PORT) and origin.connect:
-            yield from self._block("", _connect(origin.connect, origin, incident))
-        if origin.closed is not None and origin.closed.time is not None:
-            by = _process(origin.closed.by)
-            when = _moment(origin.closed.time, incident)
-            yield from self._block("", f"closed since, at {when} by {by}")
+            yield from self._block("", phrases.connected(origin.connect, origin, incident))
+        closed = phrases.closed(origin, incident)
+        if closed:
+            yield from self._block("", closed)
 
     def _doubt(self, incident: Incident, caveats: Iterable[str]) -> Iterator[str]:
         for caveat in caveats:
-            yield from self._block("note" if incident.certain else "doubt", _sentence(caveat))
+            yield from self._block(
+                "note" if incident.certain else "doubt", phrases.sentence(caveat)
+            )
 
     def _socket(self, socket: Socket) -> str:
         """Who holds it, its ends and its state."""
-        ends = socket.local if socket.peer is None else f"{socket.local} -> {socket.peer}"
-        whole = self._together(line(f"{ends} {socket.state}"), len(_INDENT))
+        ends = self._together(phrases.ends(socket), len(_INDENT))
         device = f"  dev {name(socket.device)}" if socket.device else ""
-        return f"{_holders(socket, fd=True)}  {whole}{device}"
+        return f"{phrases.holders(socket, fd=True)}  {ends}{device}"
 
     # Layout
 
     def _together(self, text: str, indent: int) -> str:
         """Not to be broken, unless it is wider than a line."""
-        return _kept(text) if indent + width(text) <= self._columns else text
+        return phrases.kept(text) if indent + width(text) <= self._columns else text
 
     def _block(self, label: str, text: str) -> Iterator[str]:
         first = f"  {label:<10}  "
         return self._painted(wrap(text, first, _INDENT, self._columns), label, fg="cyan")
 
-    def _painted(self, lines: Iterator[str], word: str, **style: object) -> Iterator[str]:
+    def _painted(
+        self, lines: Iterator[str], word: str, fg: str, *, bold: bool = False
+    ) -> Iterator[str]:
         """The lines, with the first occurrence of a word in the first one in colour."""
         for number, text in enumerate(lines):
             if self._color and word and number == 0:
-                text = text.replace(word, click.style(word, **style), 1)  # type: ignore[arg-type]
+                text = text.replace(word, click.style(word, fg=fg, bold=bold), 1)
             yield text
 
     def _text(self, lines: Iterator[str] | list[str]) -> str:
@@ -194,121 +206,20 @@ def _same_verdict(one: Incident, other: Incident) -> bool:
     return one.cause is other.cause and one.mismatch == other.mismatch
 
 
-def _where(incident: Incident) -> str:
-    netns = incident.netns
-    return f"netns {name(netns.name) if netns.name else netns.inum}"
-
-
-def _netns(socket: Socket) -> str:
-    return f"netns {name(socket.netns.name) if socket.netns.name else socket.netns.inum}"
-
-
 def _role(incident: Incident) -> str:
     return _ROLE.get(incident.cause, "refused by")
 
 
-def _holders(socket: Socket, *, fd: bool = False) -> str:
-    """The process that holds it, and how many more there are."""
-    if not socket.processes:
-        return "process unknown"
-    first = socket.processes[0]
-    number = f"{KEEP}fd{KEEP}{first.fd}" if fd and first.fd is not None else ""
-    others = len({process.pid for process in socket.processes}) - 1
-    return _process(first) + number + (f" and {others} more" if others else "")
-
-
-def _process(process: Process) -> str:
-    return f"{_kept(name(process.comm))}[{process.pid}]"
-
-
-def _made(socket: Socket, incident: Incident) -> str:
-    """What made its four-tuple: a connect(), known or not, or a bind()."""
-    if socket.connect is not None:
-        return _connect(socket.connect, socket, incident)
-    if socket.state == "ESTAB":
-        return "a connect() that was not recorded: made before the trace, or lost"
-    return _bind(socket.bind, socket, incident) if socket.bind is not None else ""
-
-
-def _connect(connect: Connect, socket: Socket, incident: Incident) -> str:
-    to = connect.requested or connect.after.peer or "no peer"
-    was = connect.before.local
-    if connect.before.peer is not None:
-        was += f" -> {connect.before.peer}"
-    if connect.source == "route":
-        source = f", source {_address(connect.after.local)} chosen by the route"
-    else:
-        source = ", source as bound" if connect.source == "bound" else ""
-    who = _caller(connect.by, socket)
-    when = _moment(connect.time, incident)
-    return line(f"{who} connect() to {to}") + f" at {when} " + line(f"(was {was}{source})")
-
-
-def _bind(bind: Bind, socket: Socket, incident: Incident) -> str:
-    how = "autobind" if bind.automatic else "bind()"
-    return f"{_caller(bind.by, socket)} {how} at {_moment(bind.time, incident)}"
-
-
-def _caller(by: Process, socket: Socket) -> str:
-    """``its``, or the name of a process that does not hold the socket (any more)."""
-    holds = any(process.pid == by.pid for process in socket.processes)
-    return "its" if holds else f"{_process(by)}'s"
-
-
-def _address(text: str) -> str:
-    return text.rpartition(":")[0]
-
-
-def _told(told: Told, incident: Incident) -> str:
-    who = f"{_holders(told.socket)}: {told.error}"
-    origin = incident.origin
-    if origin is not None and origin.inode == told.socket.inode:
-        return who
-    return f"{who} on {line(told.socket.local)} in {_netns(told.socket)}"
-
-
-def _not_told(not_told: NotTold) -> str:
-    why = _sentence(not_told.why)
-    if why == "unconnected":
-        why = "unconnected, and the kernel tells only a connected sender"
-    return f"{_holders(not_told.socket)}: {why}"
-
-
 def _summary(stats: Stats) -> str:
     parts = [
-        f"{_many(stats.misses, 'miss', 'misses')} in {_many(stats.incidents, 'incident')}",
-        _many(stats.sockets, "socket"),
-        f"{_many(stats.probes, 'probe')} proven",
+        f"{many(stats.misses, 'miss', 'misses')} in {many(stats.incidents, 'incident')}",
+        many(stats.sockets, "socket"),
+        f"{many(stats.probes, 'probe')} proven",
     ]
     lost = [f"{n} {LOSSES.get(what) or name(what)}" for what, n in stats.losses.items()]
     parts.append(f"lost: {', '.join(lost)}" if lost else "nothing lost")
     if stats.forgotten:
-        forgotten = ", ".join(f"{n} {what}" for what, n in stats.forgotten.items())
+        items = stats.forgotten.items()
+        forgotten = ", ".join(f"{n} {_FORGOTTEN.get(what, what)}" for what, n in items)
         parts.append(f"forgotten to bound memory: {forgotten}")
     return f"{stats.duration // NS} s: {', '.join(parts)}"
-
-
-def _many(count: int, one: str, several: str | None = None) -> str:
-    return f"{count} {one if count == 1 else several or one + 's'}"
-
-
-def _sentence(text: str) -> str:
-    return line(shorten(text, _SENTENCE))
-
-
-def _kept(text: str) -> str:
-    return text.replace(" ", KEEP)
-
-
-def _clock(utc: int | None, monotonic: int) -> str:
-    """The time of day in UTC; the monotonic clock where the trace has no other."""
-    return clock_text(utc) if utc is not None else f"+{monotonic / NS:.3f}"
-
-
-def _moment(utc: int | None, incident: Incident) -> str:
-    """A time beside the incident's own: with its date where that is another."""
-    if utc is None:
-        return "a time not known"
-    if incident.time is not None and date_text(utc) == date_text(incident.time):
-        return clock_text(utc)
-    return utc_text(utc)[:23].replace("T", KEEP)

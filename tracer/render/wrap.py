@@ -26,6 +26,9 @@ def _finished(line: str) -> str:
 
 
 def _pieces(word: str, columns: int) -> Iterator[str]:
+    if width(word) <= columns:
+        yield word
+        return
     piece = ""
     for character in word:
         if width(piece) + width(character) > columns:

@@ -1,0 +1,254 @@
+"""The words: why the datagram was not taken, and a remedy that fits the two ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.build import (
+    BOX,
+    HOST,
+    bind,
+    close,
+    connect,
+    error,
+    gram,
+    miss,
+    namespace,
+    sock,
+    task,
+)
+from tests.unit.linking import only
+from tests.unit.scenes import run_a
+from tracer.advice import advise, explain
+from tracer.events import Event, SocketView
+from tracer.incident import Incident
+
+DATAGRAM = gram("10.0.0.9:4000", "10.0.0.1:53")
+
+
+def refused(view: SocketView, *before: Event) -> Incident:
+    return only(*before, miss(100_000, DATAGRAM, view))
+
+
+def test_the_advice_of_an_incident_is_what_advise_says() -> None:
+    incident = refused(sock("127.0.0.1:53"))
+    assert incident.advice == advise(incident)
+
+
+@pytest.mark.parametrize(
+    ("view", "why"),
+    [
+        (sock("127.0.0.1:53"), "bound to 127.0.0.1; this was for 10.0.0.1"),
+        (
+            sock("10.0.0.2:53", "10.0.0.9:4000", addr_lock=False),
+            "tied by connect() to 10.0.0.2; this was for 10.0.0.1",
+        ),
+        (
+            sock("10.0.0.2:53", "10.0.0.9:4000", addr_lock=True),
+            "bound to 10.0.0.2; this was for 10.0.0.1",
+        ),
+        (
+            sock("10.0.0.2:53", "10.0.0.9:4000"),
+            "bound, or tied by connect(), to 10.0.0.2; this was for 10.0.0.1",
+        ),
+        (
+            sock("10.0.0.1:53", "10.0.0.8:4000"),
+            "takes datagrams from 10.0.0.8 only; this came from 10.0.0.9",
+        ),
+        (
+            sock("10.0.0.1:53", "10.0.0.9:69"),
+            "takes datagrams from port 69 of 10.0.0.9 only; this came from port 4000",
+        ),
+        (
+            sock("10.0.0.2:53", "10.0.0.8:69", addr_lock=True),
+            "bound to 10.0.0.2; this was for 10.0.0.1; takes datagrams from 10.0.0.8 port 69 only; "
+            "this came from 10.0.0.9 port 4000",
+        ),
+        (sock("0.0.0.0:53", device=3), "bound to 3; this came by eth0"),
+        (sock("[::]:53", v6only=True), "takes IPv6 only (IPV6_V6ONLY); this is IPv4"),
+    ],
+)
+def test_why(view: SocketView, why: str) -> None:
+    assert explain(refused(view)) == why
+
+
+def test_a_vrf_is_explained() -> None:
+    datagram = gram("10.0.0.9:4000", "10.0.0.1:53", ifindex=9, sdif=2, ifname="blue")
+    incident = only(miss(1000, datagram, sock("0.0.0.0:53")))
+    assert explain(incident) == "bound to no interface; this came by blue, inside a VRF"
+    assert incident.advice == (
+        "bind it to the VRF (ip vrf exec), or set net.ipv4.udp_l3mdev_accept=1",
+    )
+
+
+def test_a_wildcard_socket_tied_by_its_connect() -> None:
+    tied = sock("10.0.0.2:53", "10.0.0.9:4000", inode=7)
+    (advice,) = refused(tied, connect(1, sock("0.0.0.0:53", inode=7), tied)).advice
+    assert advice == (
+        "its connect() tied 0.0.0.0:53 to 10.0.0.2: bind the address the clients use, 10.0.0.1 "
+        "(nc -s 10.0.0.1), or do not connect(): answer with sendmsg() and IP_PKTINFO"
+    )
+
+
+def test_the_netcat_option_is_for_netcat() -> None:
+    tied = sock("10.0.0.2:53", "10.0.0.9:4000", inode=7)
+    by = task(1, "named")
+    (advice,) = refused(tied, connect(1, sock("0.0.0.0:53", inode=7), tied, by=by)).advice
+    assert "nc -s" not in advice
+
+
+def test_a_connect_before_the_trace_is_known_by_the_missing_lock() -> None:
+    (advice,) = refused(sock("10.0.0.2:53", "10.0.0.9:4000", addr_lock=False)).advice
+    assert advice.startswith("its connect() tied it to 10.0.0.2: bind the address")
+
+
+def test_ipv6_answers_with_its_own_ancillary_data() -> None:
+    view = sock("[2001:db8::2]:53", "[2001:db8::9]:4000", addr_lock=False)
+    datagram = gram("[2001:db8::9]:4000", "[2001:db8::1]:53")
+    (advice,) = only(miss(1000, datagram, view, code=4)).advice
+    assert advice.endswith("answer with sendmsg() and IPV6_PKTINFO")
+
+
+def test_bound_to_loopback_or_to_another_address() -> None:
+    assert refused(sock("127.0.0.1:53")).advice == (
+        "it takes local traffic only: bind 10.0.0.1 or the wildcard to be reached from elsewhere",
+    )
+    assert refused(sock("10.0.0.2:53")).advice == (
+        "send to 10.0.0.2, or bind 10.0.0.1 or the wildcard",
+    )
+
+
+def test_an_answer_from_another_address_than_was_asked() -> None:
+    asked = sock("10.0.0.1:53", "10.0.0.8:4000", inode=7)
+    answering = sock("10.0.0.9:4000", "10.0.0.1:53", inode=8, netns=BOX)
+    (plain,) = refused(asked).advice
+    assert plain == (
+        "the answer came from 10.0.0.9, but 10.0.0.8 was asked: bind the answering socket to "
+        "10.0.0.8, or answer with sendmsg() and IP_PKTINFO"
+    )
+    before = sock("0.0.0.0:4000", inode=8, netns=BOX)
+    (known,) = refused(asked, connect(1, before, answering)).advice
+    assert "(the sender's connect() let the route choose 10.0.0.9)" in known
+    assert "bind the answering socket to 10.0.0.8 (nc -s 10.0.0.8)" in known
+
+
+def test_a_server_tied_to_one_client() -> None:
+    for peer in ("10.0.0.9:69", "10.0.0.8:69"):
+        (advice,) = refused(sock("10.0.0.1:53", peer, bound=True)).advice
+        assert advice.startswith(f"connected, it serves {peer} alone, and a client that starts")
+
+
+def test_a_client_that_is_answered_by_another() -> None:
+    (advice,) = refused(sock("10.0.0.1:53", "10.0.0.9:69", bound=False)).advice
+    assert advice.startswith("10.0.0.9:69 was asked and 10.0.0.9:4000 answers:")
+
+
+def test_every_failing_check_has_its_remedy() -> None:
+    advice = refused(sock("10.0.0.2:53", "10.0.0.8:69", device=3)).advice
+    assert [words.split()[0] for words in advice] == ["send", "connected,", "bind"]
+
+
+def test_ipv6_only() -> None:
+    (advice,) = refused(sock("[::]:53", v6only=True)).advice
+    assert advice.startswith("clear IPV6_V6ONLY before bind()")
+
+
+# Closed
+
+SERVER = sock("0.0.0.0:53", inode=7, bound=True)
+
+
+def test_closed_by_whom_and_when() -> None:
+    by = task(5, "dnsmasq")
+    incident = only(
+        bind(1, SERVER, by=by), close(99_999.66, SERVER, by=by), miss(100_000, DATAGRAM)
+    )
+    assert explain(incident) == "closed 340 us before, by dnsmasq[5]"
+    assert incident.advice == ("start dnsmasq[5] again, or see why it closed the socket",)
+
+
+def test_closed_after_it_was_told_an_error() -> None:
+    incident = only(error(99_998, SERVER, 113), close(99_999, SERVER), miss(100_000, DATAGRAM))
+    assert explain(incident) == "closed 1.0 ms before, by nc[3467], after it was told EHOSTUNREACH"
+    assert incident.advice[0].startswith("it was closed after it was told EHOSTUNREACH:")
+
+
+def test_a_client_that_closed_before_its_answer_came() -> None:
+    client = replace(SERVER, port_lock=False)
+    incident = only(close(99_999, client), miss(100_000, DATAGRAM))
+    assert incident.advice == (
+        "the answer came too late: its asker waits too little, or the answerer takes too long",
+    )
+
+
+# Races, no socket, rejected
+
+
+def test_races() -> None:
+    taken = sock("10.0.0.1:53", "10.0.0.9:4000", inode=7)
+    during = connect(100_000.01, sock("0.0.0.0:53", inode=7), taken)
+    spanned = only(miss(100_000, DATAGRAM, taken), during)
+    assert explain(spanned) == (
+        "takes such datagrams, but its connect() was under way at that moment"
+    )
+    assert "CVE-2024-57974" in spanned.advice[0]
+    other = refused(taken)
+    assert explain(other) == "takes it, yet the lookup just before did not find it"
+    assert "have the sender repeat it" in other.advice[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "why", "command"),
+    [
+        ("host", "nothing holds UDP port 53 in netns host", "is: ss -uanp 'sport = :53'"),
+        ("web", "nothing holds UDP port 53 in netns web", "is: ip netns exec web ss -uanp"),
+        (None, f"nothing holds UDP port 53 in netns {HOST}", "is: ss -uanp 'sport = :53'"),
+    ],
+)
+def test_nothing_there(name: str | None, why: str, command: str) -> None:
+    incident = only(namespace(1, HOST, name), miss(100_000, DATAGRAM))
+    assert explain(incident) == why
+    (advice,) = incident.advice
+    assert command in advice
+    assert "UDP has no listening state" in advice
+
+
+@pytest.mark.parametrize(
+    ("caller", "code", "why", "advice"),
+    [
+        (
+            "nft_reject_ipv4_eval",
+            3,
+            "no lookup missed: nft_reject_ipv4_eval sent the ICMP (port-unreachable)",
+            f"find the reject rule in netns {HOST}: nft list ruleset",
+        ),
+        (
+            "reject_tg",
+            13,
+            "no lookup missed: reject_tg sent the ICMP (admin-prohibited)",
+            f"find the REJECT rule in netns {HOST}: iptables-save",
+        ),
+        (
+            None,
+            77,
+            "no lookup missed: another caller sent the ICMP (type 3 code 77)",
+            f"look for a reject rule in netns {HOST} (nft list ruleset, iptables-save), "
+            "then at its routes",
+        ),
+    ],
+)
+def test_rejected(caller: str | None, code: int, why: str, advice: str) -> None:
+    incident = only(miss(1000, DATAGRAM, proven=False, caller=caller, code=code))
+    assert explain(incident) == why
+    assert incident.advice == (advice,)
+
+
+def test_run_a_reads_as_the_seed_tells_it() -> None:
+    incident = only(*run_a()[1:-1])
+    assert incident.advice == (
+        "its connect() tied 0.0.0.0:56789 to 172.17.0.1: bind the address the clients use, "
+        "10.128.135.176 (nc -s 10.128.135.176), or do not connect(): answer with sendmsg() and "
+        "IP_PKTINFO",
+    )
