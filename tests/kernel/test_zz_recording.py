@@ -1,4 +1,4 @@
-"""The shared trace's own recording, replayed: the same bytes. Last, for it ends the trace."""
+"""The shared trace's own recording, replayed: the same bytes. Near the end, for it ends it."""
 
 from __future__ import annotations
 
