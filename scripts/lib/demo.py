@@ -32,7 +32,7 @@ def tracing(
     """A live trace that ends by itself after INCIDENTS; yields when every probe is proven."""
     ready = directory / "ready"
     arguments = ["live", "-w", recording, "--ready-file", str(ready), "--count", str(INCIDENTS)]
-    say(f"$ {' '.join([*udptrace[-1:], *arguments[:3]])}")
+    say(f"$ udptrace {' '.join(arguments[:3])}")
     trace = subprocess.Popen([*udptrace, *arguments])
     try:
         incident.wait_until("udptrace's start", lambda: ready.exists() or trace.poll() is not None)
@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
         count = sum(1 for _ in lines)
     say(f"the evidence it kept: {count} events, {os.path.getsize(recording)} bytes")
     say("replayed from that file, which needs no root, no BCC and no Linux:")
-    say(f"$ {udptrace[-1]} replay {os.path.basename(recording)}")
+    say(f"$ udptrace replay {os.path.basename(recording)}")
     return subprocess.run([*udptrace, "replay", recording], check=False).returncode
 
 

@@ -22,6 +22,23 @@ need_packages() {
     install_packages "${missing[@]}"
 }
 
+# need_python_modules MODULE:PACKAGE...: the same for modules of the distribution's own Python, which
+# is installed first.
+need_python_modules() {
+    local pair missing=()
+    need_packages python3:/usr/bin/python3
+    for pair in "$@"; do
+        /usr/bin/python3 -I -c 'import importlib.util as u, sys; sys.exit(not u.find_spec(sys.argv[1]))' \
+            "${pair%%:*}" || missing+=("${pair#*:}:/missing")
+    done
+    [ ${#missing[@]} = 0 ] || need_packages "${missing[@]}"
+}
+
+# What udptrace itself needs, wherever it runs.
+need_udptrace() {
+    need_python_modules bcc:python3-bpfcc click:python3-click tabulate:python3-tabulate
+}
+
 install_packages() { # PACKAGE...
     local attempt log
     echo "${0##*/}: installing $*" >&2
