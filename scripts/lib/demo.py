@@ -38,11 +38,12 @@ def tracing(
         incident.wait_until("udptrace's start", lambda: ready.exists() or trace.poll() is not None)
         yield trace
     finally:
-        if trace.poll() is None:
-            trace.send_signal(signal.SIGINT)
+        # Ctrl-C in a terminal has reached the trace as well: it is given time to end by itself.
+        for number in (None, signal.SIGINT, signal.SIGKILL):
+            if number is not None and trace.poll() is None:
+                trace.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                trace.wait(incident.DEADLINE_S)
-            trace.kill()
+                trace.wait(10)
 
 
 def play(udptrace: list[str], recording: str) -> int:

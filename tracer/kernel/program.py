@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 from collections.abc import Iterator
@@ -64,6 +65,9 @@ class Program:
         self._records: list[bytes] = []
         constants = {**layout, "WALK_NODES": WALK_NODES, "LOOKUPS": int(lookups)}
         self._bpf = _compile(bcc, constants)
+        # BCC would clean up once more at exit, with a traceback when a second Ctrl-C has cut `close`
+        # short; what is then still attached goes with the process.
+        atexit.unregister(self._bpf.cleanup)
         self._misses = self._bpf.get_table(b"misses", keytype=MissKey, leaftype=MissValue)
         self._losses = self._bpf[b"losses"]
         self._bpf[b"events"].open_ring_buffer(self._take)
