@@ -65,8 +65,8 @@ class Program:
         self._records: list[bytes] = []
         constants = {**layout, "WALK_NODES": WALK_NODES, "LOOKUPS": int(lookups)}
         self._bpf = _compile(bcc, constants)
-        # BCC would clean up once more at exit, with a traceback when a second Ctrl-C has cut `close`
-        # short; what is then still attached goes with the process.
+        # BCC would clean up once more at exit, with a traceback when a second Ctrl-C has cut
+        # `close` short; what is then still attached goes with the process.
         atexit.unregister(self._bpf.cleanup)
         self._misses = self._bpf.get_table(b"misses", keytype=MissKey, leaftype=MissValue)
         self._losses = self._bpf[b"losses"]
