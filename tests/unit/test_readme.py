@@ -27,3 +27,8 @@ def test_every_path_of_the_file_map_exists() -> None:
     assert len(paths) > 20
     for path in paths:
         assert (README.parent / path).exists(), path
+
+
+def test_the_output_shown_is_a_real_runs() -> None:
+    recorded = README.parent / "tests/recordings/v1/netcat.txt"
+    assert f"```\n{recorded.read_text()}```" in README.read_text()
