@@ -72,23 +72,25 @@ def native() -> list[list[str]]:
 
 
 def in_vm() -> list[list[str]]:
-    """Guest instructions of each phase of a whole start: with -icount a nanosecond is one."""
-    command = [
-        str(TOP / "scripts/vm"),
-        "--icount",
-        "--",
-        "udptrace",
-        "live",
-        "-v",
-        "--duration",
-        "0.1",
-    ]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                          stdin=subprocess.DEVNULL, check=False)  # fmt: skip
+    """Guest instructions of each phase of a whole start: with -icount a nanosecond is one.
+
+    The second start counts: a wait for the disk, which the first one has, passes guest time too.
+    """
+    start = "udptrace live -v --duration 0.1 >/dev/null"
+    done = subprocess.run(
+        [str(TOP / "scripts/vm"), "--icount", "--", "sh", "-c", f"{start} 2>&1; {start}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     if done.returncode:
         raise SystemExit(f"bench: the VM's run failed: {done.stderr.strip()}")
     phases = [m for line in done.stderr.splitlines() if (m := PHASE.match(line))]
-    return [[m["name"], f"{float(m['seconds']) * 1000:,.0f} million"] for m in phases]
+    rows = [(m["name"], float(m["seconds"]) * 1000) for m in phases]
+    rows.append(("all", sum(millions for _, millions in rows)))
+    return [[name, f"{millions:,.0f} million"] for name, millions in rows]
 
 
 def main(arguments: list[str]) -> int:
