@@ -58,7 +58,8 @@ class Session:
         self.unproven: tuple[str, ...] = ()
         """Attached, and nothing the self-test may do would make them fire."""
         self.missing: tuple[tuple[str, str], ...] = ()
-        self._decoder = Decoder(CallerNames())
+        self._callers = CallerNames()
+        self._decoder = Decoder(self._caller_name)
         self._table = MissTable(self._program)
         self._losses: dict[str, int] = self._program.losses()
         self._counters_due = 0
@@ -105,6 +106,10 @@ class Session:
         records = self._program.poll(timeout_ms)
         decoded = (self._decoder.decode(record) for record in records)
         return [event for event in decoded if event is not None]
+
+    def _caller_name(self, address: int) -> str | None:
+        """Not for the self-test's own misses: the symbol table takes long to read."""
+        return self._callers(address) if self.probes else None
 
     def _new_losses(self, now: int) -> list[Event]:
         counters = self._program.losses()

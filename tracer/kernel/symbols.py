@@ -59,6 +59,10 @@ class CallerNames:
         for text in _chunks(self._kallsyms):
             for match in pattern.finditer(text):
                 yield int(match.group(1), 16), match.group(2).decode("ascii", "replace")
+            # The kernel writes each line when it is read; its own symbols come sorted, and the
+            # modules', which lie above them, last.
+            if int(text[:16], 16) > address:
+                return
 
 
 def _pages(address: int) -> tuple[int, int]:
