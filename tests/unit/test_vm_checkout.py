@@ -1,15 +1,12 @@
 """What of the checkout goes to the guest."""
 
 import os
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 from vm import checkout
-
-needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
 @pytest.fixture
@@ -32,7 +29,6 @@ def test_an_unpacked_tarball_loses_its_junk(tree: Path) -> None:
     assert checkout.files(tree) == [".gitignore", "a.py", "deep/b.py", "link", "new name"]
 
 
-@needs_git
 def test_a_git_checkout_is_what_git_knows_or_would_add(tree: Path) -> None:
     git(tree, "init", "-q")
     git(tree, "add", "a.py", "deep/b.py")

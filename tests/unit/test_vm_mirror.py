@@ -2,9 +2,8 @@
 
 import pytest
 from vm import mirror
+from vm.errors import VmError
 from vm.mirror import Mirror
-
-STANDARD = Mirror(mirror.STANDARD, mirror.STANDARD_SECURITY)
 
 
 def listing(*lines: str) -> str:
@@ -24,7 +23,7 @@ def test_the_machines_own_mirrors_are_taken() -> None:
 
 def test_before_the_first_update_there_is_no_origin() -> None:
     assert mirror.choose("http://mirror.example/debian|trixie|main|\n") == Mirror(
-        "http://mirror.example/debian", mirror.STANDARD_SECURITY
+        "http://mirror.example/debian", "http://mirror.example/debian-security"
     )
 
 
@@ -40,7 +39,8 @@ def test_before_the_first_update_there_is_no_origin() -> None:
     ],
 )
 def test_what_is_not_the_debian_archive_is_passed_over(line: str) -> None:
-    assert mirror.choose(listing(line)) == STANDARD
+    with pytest.raises(VmError, match="DEBIAN_MIRROR"):
+        mirror.choose(listing(line))
 
 
 def test_debian_mirror_wins(monkeypatch: pytest.MonkeyPatch) -> None:

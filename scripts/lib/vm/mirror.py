@@ -7,8 +7,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
-STANDARD = "http://deb.debian.org/debian"
-STANDARD_SECURITY = "http://deb.debian.org/debian-security"
+from .errors import VmError
 
 # What a Debian release may be called in an apt source; a derivative's names are none of these.
 RELEASE = re.compile(
@@ -33,7 +32,7 @@ class Mirror:
 
 
 def find() -> Mirror:
-    """The mirror to use."""
+    """The mirror to use. Raises VmError when nothing names one: on Ubuntu, say."""
     given = os.environ.get("DEBIAN_MIRROR", "").rstrip("/")
     if given:
         security = os.environ.get("DEBIAN_SECURITY_MIRROR", "").rstrip("/")
@@ -48,7 +47,10 @@ def find() -> Mirror:
 
 
 def choose(listing: str) -> Mirror:
-    """Pick the Debian archives out of apt's index targets (SITE|RELEASE|COMPONENT|ORIGIN lines)."""
+    """Pick the Debian archives out of apt's index targets (SITE|RELEASE|COMPONENT|ORIGIN lines).
+
+    Raises VmError when there is none. The security archive, when not named, lies beside the main.
+    """
     main = security = ""
     for line in listing.splitlines():
         fields = line.split("|")
@@ -63,7 +65,12 @@ def choose(listing: str) -> Mirror:
             security = security or site.rstrip("/")
         elif not release.endswith("-backports"):
             main = main or site.rstrip("/")
-    return Mirror(main or STANDARD, security or STANDARD_SECURITY)
+    if not main:
+        raise VmError(
+            "this machine's apt configuration names no Debian mirror: set DEBIAN_MIRROR to one's "
+            "URL, which ends in /debian"
+        )
+    return Mirror(main, security or f"{main}-security")
 
 
 def apt_options() -> tuple[str, ...]:
