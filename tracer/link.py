@@ -96,7 +96,15 @@ class Linker:
     # The interface
 
     def feed(self, event: Event) -> list[IncidentUpdate]:
-        """Take in the next event; returns what is due by its time, settled before the event."""
+        """Take in the next event; returns what is due by its time, settled before the event.
+
+        What was looked up has no part in time: it is only taken in.
+        """
+        if isinstance(event, NetnsInfo | Owners):
+            # Looked up for what came before, however long that took: it must not come too late for
+            # a miss that would settle by the look-up's own time.
+            self._take(event)
+            return self._drain()
         self._now = max(self._now, event.time)
         if self._began is None:
             self._began = event.time
