@@ -10,7 +10,6 @@ from tracer.cli.streams import drop_stdout, finish_stdout, prepare_stdout, say
 from tracer.errors import UdptraceError
 
 FAILURE = 1
-USAGE = 2
 INTERRUPTED = 130
 """What a shell reports of a command that Ctrl-C ended before it could end well."""
 
