@@ -7,7 +7,7 @@
 #ifndef UDPTRACE_EVENTS_H
 #define UDPTRACE_EVENTS_H
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 
 enum wire_kind {
     WIRE_CONNECT = 1,
@@ -19,6 +19,8 @@ enum wire_kind {
     WIRE_MISS = 7,
     WIRE_CONNECT6 = 8, /* struct wire_call, from the IPv6 function */
     WIRE_FATE = 9,
+    WIRE_DISCONNECT = 10, /* struct wire_call */
+    WIRE_RECEIVED = 11,
 };
 
 /* Loss counters, in the order of LOSSES in tracer/events.py. */
@@ -32,7 +34,8 @@ enum wire_loss {
     LOSS_INFLIGHT = 6,
     LOSS_NETNS = 7,
     LOSS_FATE = 8,
-    LOSS_KINDS = 9,
+    LOSS_RECEIVED = 9,
+    LOSS_KINDS = 10,
 };
 
 /* Bits of wire_socket.flags. */
@@ -46,6 +49,7 @@ enum wire_loss {
 #define MISS_WALKED 2    /* the port's slot was read */
 #define MISS_TRUNCATED 4 /* ... and its chain went on after the last node */
 #define MISS_LOOKUPS 8   /* the lookup probe is attached: `passes` means something */
+#define MISS_L3MDEV 16   /* net.ipv4.udp_l3mdev_accept is set in the receiver's netns */
 
 struct wire_header {
     __u8 kind;
@@ -84,7 +88,7 @@ struct wire_socket {
     __u32 pad;
 };
 
-/* WIRE_CONNECT, WIRE_BIND, WIRE_AUTOBIND */
+/* WIRE_CONNECT, WIRE_CONNECT6, WIRE_BIND, WIRE_AUTOBIND, WIRE_DISCONNECT */
 struct wire_call {
     struct wire_header header;
     struct wire_task task;
@@ -106,8 +110,32 @@ struct wire_close {
 struct wire_error {
     struct wire_header header;
     __s32 error; /* sk_err: a positive errno */
-    __u32 pad;
+    __u16 icmp_family; /* of the ICMP received that it came from; 0: not from one */
+    __u8 icmp_type;
+    __u8 icmp_code;
+    __u8 icmp_from[16];
     struct wire_socket socket;
+};
+
+/* An unreachable received from another netns or machine, about a datagram sent from here. */
+struct wire_received {
+    struct wire_header header;
+    __u64 since_ns;
+    __u64 total;
+    __u64 netns_cookie;
+    __u32 netns;
+    __u32 ifindex; /* where the ICMP came in */
+    __u8 icmp_from[16];
+    __u8 saddr[16];
+    __u8 daddr[16];
+    __u16 sport;
+    __u16 dport;
+    __u16 family;
+    __u8 icmp_type;
+    __u8 icmp_code;
+    __u32 length; /* of the UDP header quoted */
+    __u32 sdif; /* 0 */
+    char ifname[16];
 };
 
 /* One socket of a walk: sent before the WIRE_MISS it belongs to. */
@@ -158,6 +186,10 @@ enum fate {
     FATE_RATE_LIMITED = 1,
 };
 
+/* Bits of miss_key.flags. */
+#define KEY_PROVEN 1   /* as MISS_PROVEN */
+#define KEY_RECEIVED 2 /* an ICMP that came in, not one that was being sent */
+
 /* Key and value of the map that counts repeated misses: read from user space as well. */
 struct miss_key {
     __u64 netns_cookie;
@@ -171,7 +203,7 @@ struct miss_key {
     __u16 family;
     __u8 icmp_type;
     __u8 icmp_code;
-    __u32 proven;
+    __u32 flags;
     char ifname[16];
 };
 

@@ -9,6 +9,7 @@
 #define IPV6_FRAGMENT 44
 #define IPV6_DESTINATION 60
 #define IPV6_EXTENSIONS 6
+#define IPV4_SADDR 12 // of struct iphdr
 #define IPV6_SADDR 8 // of struct ipv6hdr; the destination follows
 #define IPV6_ADDR_BYTES 16
 #define IPSKB_L3SLAVE (1 << 7)

@@ -14,6 +14,8 @@
 #define ICMP_CODE_FRAG_NEEDED 4
 #define ICMPV6_UNREACHABLE 1
 #define ICMPV6_CODE_PORT 4
+#define ICMPV6_TOO_BIG 2
+#define LOOPBACK_IFINDEX 1
 #define RESTREAM_NS 1000000000ULL // evidence of a repeated miss is renewed once a second
 #define GENERATIONS 4096          // power of two
 #define MISS_KEYS 16384
@@ -192,6 +194,15 @@ int autobind_exit(struct pt_regs *ctx) {
     return call_exit(ctx, WIRE_AUTOBIND);
 }
 
+// connect(AF_UNSPEC) and `ss -K` (net/ipv4/udp.c:__udp_disconnect).
+int disconnect_enter(struct pt_regs *ctx) {
+    return call_enter(WIRE_DISCONNECT, PT_REGS_PARM1(ctx), 0);
+}
+
+int disconnect_exit(struct pt_regs *ctx) {
+    return call_exit(ctx, WIRE_DISCONNECT);
+}
+
 // ---- close, and errors told ---------------------------------------------------------------------------
 
 int close_enter(struct pt_regs *ctx) {
@@ -217,9 +228,21 @@ int close_enter(struct pt_regs *ctx) {
     return 0;
 }
 
+// The ICMP that UDP's error handler has in hand on this CPU: what an error told meanwhile is about.
+struct incoming {
+    u16 family; // 0: none
+    u8 type;
+    u8 code;
+    u8 from[16];
+};
+
+BPF_PERCPU_ARRAY(incoming, struct incoming, 1);
+
 int error_enter(struct pt_regs *ctx) {
     u64 sk = PT_REGS_PARM1(ctx);
     struct wire_error *event;
+    struct incoming *icmp;
+    int zero = 0;
     s32 error = 0;
     if (!is_udp(sk))
         return 0;
@@ -233,7 +256,14 @@ int error_enter(struct pt_regs *ctx) {
     }
     fill_header(&event->header, WIRE_ERROR, sizeof(*event), bpf_ktime_get_ns());
     event->error = error;
-    event->pad = 0;
+    event->icmp_family = 0;
+    icmp = incoming.lookup(&zero);
+    if (icmp) {
+        event->icmp_family = icmp->family;
+        event->icmp_type = icmp->type;
+        event->icmp_code = icmp->code;
+        __builtin_memcpy(event->icmp_from, icmp->from, 16);
+    }
     read_socket(&event->socket, sk);
     events.ringbuf_submit(event, 0);
     return 0;
@@ -478,8 +508,17 @@ static __always_inline void fill_miss(struct wire_miss *event, struct miss_key *
     event->matching = walk->matching;
     event->lost = walk->lost;
     event->chain = walk->chain;
-    event->flags = (LOOKUPS ? MISS_LOOKUPS : 0) | (key->proven ? MISS_PROVEN | MISS_WALKED : 0) |
+    event->flags = (LOOKUPS ? MISS_LOOKUPS : 0) | (key->flags & KEY_PROVEN ? MISS_PROVEN | MISS_WALKED : 0) |
                    (walk->truncated ? MISS_TRUNCATED : 0);
+}
+
+// net.ipv4.udp_l3mdev_accept, which IPv6 obeys too (include/net/udp.h:udp_sk_bound_dev_eq).
+static __always_inline u32 l3mdev_flag(u64 net) {
+    u8 accept = 0;
+#ifdef OFF_NET_L3MDEV
+    READ(accept, net + OFF_NET_L3MDEV);
+#endif
+    return accept ? MISS_L3MDEV : 0;
 }
 
 static __always_inline void send_miss(struct pt_regs *ctx, u64 net, struct miss_key *key,
@@ -489,7 +528,7 @@ static __always_inline void send_miss(struct pt_regs *ctx, u64 net, struct miss_
     struct wire_miss *event;
     if (!walk)
         return;
-    if (key->proven)
+    if (key->flags & KEY_PROVEN)
         walk_slot(walk, net, key->dport, now);
     event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {
@@ -499,6 +538,7 @@ static __always_inline void send_miss(struct pt_regs *ctx, u64 net, struct miss_
     }
     fill_header(&event->header, WIRE_MISS, sizeof(*event), now);
     fill_miss(event, key, totals, walk);
+    event->flags |= l3mdev_flag(net);
     event->walk = now;
     event->length = length;
     event->passes = passes;
@@ -593,6 +633,17 @@ int icmp_rcv_enter(struct pt_regs *ctx) {
     return forget_pending();
 }
 
+// ---- which ICMPs are told ---------------------------------------------------------------------------------
+
+// Path MTU discovery lives by them: they are no failure, and told with --all-icmp only.
+static __always_inline bool is_wanted(u8 type, u8 code) {
+    return type == ICMP_UNREACHABLE && (code != ICMP_CODE_FRAG_NEEDED || ALL_ICMP);
+}
+
+static __always_inline bool is_wanted6(u8 type) {
+    return type == ICMPV6_UNREACHABLE || (type == ICMPV6_TOO_BIG && ALL_ICMP);
+}
+
 // ---- the probes on the ICMP's functions ----------------------------------------------------------------
 
 static __always_inline int report_miss(struct pt_regs *ctx, u64 net, struct miss_key *key, u64 now,
@@ -614,12 +665,13 @@ int icmp_enter(struct pt_regs *ctx) {
     forget_pending(); // what was pending was suppressed
     key.icmp_type = PT_REGS_PARM2(ctx);
     key.icmp_code = PT_REGS_PARM3(ctx);
-    if (key.icmp_type != ICMP_UNREACHABLE || key.icmp_code == ICMP_CODE_FRAG_NEEDED)
+    if (!is_wanted(key.icmp_type, key.icmp_code))
         return 0;
     read_layout(skb, &layout);
     if (!read_datagram(&layout, &key, &length))
         return 0;
-    key.proven = is_from_udp(&layout) && key.icmp_code == ICMP_CODE_PORT;
+    if (is_from_udp(&layout) && key.icmp_code == ICMP_CODE_PORT)
+        key.flags = KEY_PROVEN;
     dev = device_of(skb);
     net = read_receiver(dev, &key);
     if (!net)
@@ -640,12 +692,13 @@ int icmp6_enter(struct pt_regs *ctx) {
     forget_pending(); // what was pending was suppressed
     key.icmp_type = PT_REGS_PARM2(ctx);
     key.icmp_code = PT_REGS_PARM3(ctx);
-    if (key.icmp_type != ICMPV6_UNREACHABLE)
+    if (!is_wanted6(key.icmp_type))
         return 0;
     read_layout(skb, &layout);
     if (!read_datagram6(&layout, &key, &length))
         return 0;
-    key.proven = is_from_udp(&layout) && key.icmp_code == ICMPV6_CODE_PORT;
+    if (is_from_udp(&layout) && key.icmp_code == ICMPV6_CODE_PORT)
+        key.flags = KEY_PROVEN;
     dev = device_of(skb);
     net = read_receiver(dev, &key);
     if (!net)
@@ -655,4 +708,114 @@ int icmp6_enter(struct pt_regs *ctx) {
     if (LOOKUPS)
         passes = take_passes6(net, layout.head + layout.network + IPV6_SADDR);
     return report_miss(ctx, net, &key, now, length, passes);
+}
+
+// ---- ICMP that comes in -----------------------------------------------------------------------------------
+
+static __always_inline void send_received(struct miss_key *key, const struct incoming *icmp,
+                                          u64 now, u32 length, const struct miss_totals *totals) {
+    struct wire_received *event = events.ringbuf_reserve(sizeof(*event));
+    if (!event) {
+        count_loss(LOSS_RECEIVED);
+        mark_unstreamed(key);
+        return;
+    }
+    fill_header(&event->header, WIRE_RECEIVED, sizeof(*event), now);
+    event->since_ns = totals->since_ns;
+    event->total = totals->total;
+    event->netns_cookie = key->netns_cookie;
+    event->netns = key->netns;
+    event->ifindex = key->ifindex;
+    __builtin_memcpy(event->icmp_from, icmp->from, 16);
+    __builtin_memcpy(event->saddr, key->saddr, 16);
+    __builtin_memcpy(event->daddr, key->daddr, 16);
+    event->sport = key->sport;
+    event->dport = key->dport;
+    event->family = key->family;
+    event->icmp_type = key->icmp_type;
+    event->icmp_code = key->icmp_code;
+    event->length = length;
+    event->sdif = 0;
+    __builtin_memcpy(event->ifname, key->ifname, 16);
+    events.ringbuf_submit(event, 0);
+}
+
+// What came over loopback was sent by this netns, where the probe on the sending function saw it.
+static __always_inline int report_received(u64 skb, struct miss_key *key,
+                                           const struct incoming *icmp, u32 length) {
+    struct miss_totals totals = {};
+    u64 dev = 0, now = bpf_ktime_get_ns();
+    READ(dev, skb + OFF_SKB_DEV);
+    READ(key->ifindex, dev + OFF_DEV_IFINDEX);
+    if (key->ifindex == LOOPBACK_IFINDEX || !read_receiver(dev, key))
+        return 0;
+    key->flags = KEY_RECEIVED;
+    read_ifname(skb, dev, key);
+    if (count_miss(key, now, length, &totals))
+        send_received(key, icmp, now, length, &totals);
+    return 0;
+}
+
+static __always_inline struct incoming *begin_incoming(u16 family, u8 type, u8 code, u64 from,
+                                                       u32 bytes) {
+    int zero = 0;
+    struct incoming *icmp = incoming.lookup(&zero);
+    if (!icmp)
+        return NULL;
+    icmp->family = family;
+    icmp->type = type;
+    icmp->code = code;
+    __builtin_memset(icmp->from, 0, 16);
+    bpf_probe_read_kernel(icmp->from, bytes, (void *)from);
+    return icmp;
+}
+
+// udp_err(skb, info): skb->data is at the datagram quoted, the network header is the ICMP's own.
+int icmp_error_enter(struct pt_regs *ctx) {
+    u64 skb = PT_REGS_PARM1(ctx);
+    struct miss_key key = {};
+    struct skb_layout layout = {};
+    struct incoming *icmp;
+    u8 type_code[2] = {};
+    u32 length = 0;
+    read_layout(skb, &layout);
+    READ(type_code, layout.head + layout.transport);
+    icmp = begin_incoming(AF_INET_, type_code[0], type_code[1],
+                          layout.head + layout.network + IPV4_SADDR, 4);
+    if (!icmp || !is_wanted(type_code[0], type_code[1]))
+        return 0;
+    key.icmp_type = type_code[0];
+    key.icmp_code = type_code[1];
+    layout.network = layout.data - layout.head;
+    if (!read_datagram(&layout, &key, &length))
+        return 0;
+    return report_received(skb, &key, icmp, length);
+}
+
+// udpv6_err, __udp6_lib_err(skb, opt, type, code, ...): the same.
+int icmp6_error_enter(struct pt_regs *ctx) {
+    u64 skb = PT_REGS_PARM1(ctx);
+    struct miss_key key = {};
+    struct skb_layout layout = {};
+    struct incoming *icmp;
+    u32 length = 0;
+    key.icmp_type = PT_REGS_PARM3(ctx);
+    key.icmp_code = PT_REGS_PARM4(ctx);
+    read_layout(skb, &layout);
+    icmp = begin_incoming(AF_INET6_, key.icmp_type, key.icmp_code,
+                          layout.head + layout.network + IPV6_SADDR, 16);
+    if (!icmp || !is_wanted6(key.icmp_type))
+        return 0;
+    layout.network = layout.data - layout.head;
+    if (!read_datagram6(&layout, &key, &length))
+        return 0;
+    return report_received(skb, &key, icmp, length);
+}
+
+int icmp_error_exit(struct pt_regs *ctx) {
+    int zero = 0;
+    struct incoming *icmp = incoming.lookup(&zero);
+    if (icmp)
+        icmp->family = 0;
+    return 0;
 }

@@ -160,16 +160,17 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that set a socket's four-tuple: connect(), bind() or an autobind, at its return.
+    """A call that set a socket's four-tuple: connect(), bind(), an autobind or a disconnect, at its
+    return.
 
     ``before`` is the socket at the function's entry (for a connect, autobind has happened by then),
     ``after`` at its return. ``error`` is an errno, 0 for success. ``requested`` is what user space
-    asked for; None for an autobind and for AF_UNSPEC.
+    asked for; None for an autobind and a disconnect, which connect(AF_UNSPEC) and `ss -K` do.
     """
 
     kind: ClassVar[str] = "call"
     time: int
-    op: Literal["connect", "bind", "autobind"]
+    op: Literal["connect", "bind", "autobind", "disconnect"]
     entered: int
     task: Task
     requested: tuple[str, int] | None
@@ -189,13 +190,44 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceivedIcmp:
+    """An ICMP that came in: who sent it, and what it said."""
+
+    sender: str
+    type: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
 class SockError:
-    """An error was queued on a socket (sk_error_report): told, which is not yet read."""
+    """An error was queued on a socket (sk_error_report): told, which is not yet read.
+
+    ``icmp``: the ICMP it came from; None when it came from none, or that was not seen.
+    """
 
     kind: ClassVar[str] = "error"
     time: int
     socket: SocketView
     errno: int
+    icmp: ReceivedIcmp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpReceived:
+    """An unreachable came in about a datagram sent from ``netns`` (net/ipv4/udp.c:udp_err).
+
+    ``datagram`` is the one quoted, whose interface is the ICMP's. Not told of what came over
+    loopback, which its own netns sent. ``total``: as in `Miss`.
+    """
+
+    kind: ClassVar[str] = "received"
+    time: int
+    datagram: Datagram
+    netns: int
+    netns_cookie: int
+    icmp: ReceivedIcmp
+    since: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +255,8 @@ class Miss:
     since: int
     total: int
     walk: Walk | None
+    l3mdev_accept: bool = False
+    """net.ipv4.udp_l3mdev_accept in ``netns``: unbound sockets take what came in below a VRF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +293,8 @@ class MissCount:
     """Of ``total``, ICMPs handed to IP; None when not told."""
     limited: int | None = None
     """Of ``total``, ICMPs a rate limit stopped; None when not told."""
+    received: bool = False
+    """The counter of an `IcmpReceived`, not of a miss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +367,7 @@ Event = (
     | Call
     | Close
     | SockError
+    | IcmpReceived
     | Miss
     | IcmpFate
     | MissCount
@@ -344,7 +381,7 @@ Event = (
 
 # What can be lost, with the words for it; the kernel's counters are in this order (bpf/events.h).
 LOSSES = {
-    "call": "connect, bind or autobind records",
+    "call": "connect, bind, autobind or disconnect records",
     "close": "close records",
     "error": "records of errors told to a socket",
     "miss": "misses not streamed (their counts are kept)",
@@ -353,4 +390,5 @@ LOSSES = {
     "inflight": "calls whose entry could not be remembered",
     "netns": "misses whose network namespace could not be read",
     "fate": "records of what became of an ICMP",
+    "received": "records of ICMPs that came in (their counts are kept)",
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tracer.addresses import endpoint, is_any
 from tracer.causes import Cause
 from tracer.describe import Describer, label, netns_words
-from tracer.events import Call, Datagram, Miss, SocketView
+from tracer.events import Call, Miss, SocketView
 from tracer.match import Mismatch, Nearest, failing_checks, is_connected, nearest, takes_part
 from tracer.namespaces import Namespaces
 from tracer.socktable import SocketRecord, SocketTable
@@ -81,7 +81,12 @@ class Judge:
         if not miss.proven:
             return Verdict(Cause.REJECTED)
         closed = self._closed(miss)
-        near = nearest(on_port, miss.datagram, links=self._namespaces.links(miss.netns))
+        near = nearest(
+            on_port,
+            miss.datagram,
+            links=self._namespaces.links(miss.netns),
+            l3mdev_accept=miss.l3mdev_accept,
+        )
         racing = self._connect_race(miss, on_port)
         if racing is not None:
             return Verdict(Cause.CONNECT_RACE, racing)
@@ -131,8 +136,10 @@ class Judge:
         for record in self._table.closed_on_port(miss.netns, miss.datagram.dport, miss.time):
             if record.closed is None or not takes_part(record.view, miss.datagram):
                 continue
-            mismatch = failing_checks(record.view, miss.datagram, links=links)
-            if not mismatch or _took_before_connect(record, miss.datagram):
+            mismatch = failing_checks(
+                record.view, miss.datagram, links=links, l3mdev_accept=miss.l3mdev_accept
+            )
+            if not mismatch or _took_before_connect(record, miss):
                 item = Nearest(record.view, mismatch)
                 found.append((not mismatch, record.closed.time, item))
         return max(found, key=lambda item: item[:2])[2] if found else None
@@ -214,17 +221,16 @@ def _takes(view: SocketView, miss: Miss) -> bool:
     datagram = miss.datagram
     if view.lport != datagram.dport or not takes_part(view, datagram):
         return False
-    return not failing_checks(view, datagram)
+    return not failing_checks(view, datagram, l3mdev_accept=miss.l3mdev_accept)
 
 
 def _exact(closed: Nearest | None) -> bool:
     return closed is not None and not closed.mismatch
 
 
-def _took_before_connect(record: SocketRecord, datagram: Datagram) -> bool:
+def _took_before_connect(record: SocketRecord, miss: Miss) -> bool:
     """Whether the socket took such datagrams until a connect()."""
-    befores = (call.before for call in record.connects)
-    return any(v.lport == datagram.dport and not failing_checks(v, datagram) for v in befores)
+    return any(_takes(call.before, miss) for call in record.connects)
 
 
 def _would_have_refused(closed: Nearest) -> tuple[str, ...]:

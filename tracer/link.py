@@ -148,7 +148,7 @@ class Linker:
         match event:
             case Miss():
                 self._miss(event)
-            case MissCount():
+            case MissCount() if not event.received:
                 self._count(event)
             case IcmpFate():
                 self._fate(event)

@@ -208,7 +208,7 @@ class SocketTable:
         record.task = call.task
         if call.error == 0 and call.op == "connect":
             record.connects = (*record.connects, call)[-_CONNECTS:]
-        elif call.error == 0:
+        elif call.error == 0 and call.op != "disconnect":
             record.bound = call
         return record
 

@@ -23,21 +23,31 @@ from tracer.events import (
     Family,
     Fate,
     IcmpFate,
+    IcmpReceived,
     Miss,
     MissCount,
+    ReceivedIcmp,
     SockError,
     SocketView,
     Task,
     Walk,
 )
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 
 CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATE, MISS, CONNECT6, FATE = range(1, 10)
-_CALLS = {CONNECT: "connect", CONNECT6: "connect", BIND: "bind", AUTOBIND: "autobind"}
+DISCONNECT, RECEIVED = range(10, 12)
+_CALLS = {
+    CONNECT: "connect",
+    CONNECT6: "connect",
+    BIND: "bind",
+    AUTOBIND: "autobind",
+    DISCONNECT: "disconnect",
+}
 
 V6ONLY, ADDR_LOCK, PORT_LOCK = 1, 2, 4
-MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS = 1, 2, 4, 8
+MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS, MISS_L3MDEV = 1, 2, 4, 8, 16
+KEY_RECEIVED = 2
 
 # enum fate, in its order.
 _FATES: tuple[Fate, ...] = ("sent", "rate-limited")
@@ -126,8 +136,35 @@ class WireErrorRecord(ctypes.Structure):
     _fields_ = (
         ("header", WireHeader),
         ("error", ctypes.c_int32),
-        ("pad", u32),
+        ("icmp_family", u16),
+        ("icmp_type", u8),
+        ("icmp_code", u8),
+        ("icmp_from", u8 * 16),
         ("socket", WireSocket),
+    )
+
+
+class WireReceived(ctypes.Structure):
+    """struct wire_received."""
+
+    _fields_ = (
+        ("header", WireHeader),
+        ("since_ns", u64),
+        ("total", u64),
+        ("netns_cookie", u64),
+        ("netns", u32),
+        ("ifindex", u32),
+        ("icmp_from", u8 * 16),
+        ("saddr", u8 * 16),
+        ("daddr", u8 * 16),
+        ("sport", u16),
+        ("dport", u16),
+        ("family", u16),
+        ("icmp_type", u8),
+        ("icmp_code", u8),
+        ("length", u32),
+        ("sdif", u32),
+        ("ifname", u8 * 16),
     )
 
 
@@ -189,7 +226,7 @@ class MissKey(ctypes.Structure):
         ("family", u16),
         ("icmp_type", u8),
         ("icmp_code", u8),
-        ("proven", u32),
+        ("flags", u32),
         ("ifname", u8 * 16),
     )
 
@@ -217,6 +254,7 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "wire_call": WireCall,
     "wire_close": WireClose,
     "wire_error": WireErrorRecord,
+    "wire_received": WireReceived,
     "wire_candidate": WireCandidate,
     "wire_miss": WireMiss,
     "wire_fate": WireFate,
@@ -229,11 +267,13 @@ _RECORDS: dict[int, type[ctypes.Structure]] = {
     CONNECT6: WireCall,
     BIND: WireCall,
     AUTOBIND: WireCall,
+    DISCONNECT: WireCall,
     CLOSE: WireClose,
     ERROR: WireErrorRecord,
     CANDIDATE: WireCandidate,
     MISS: WireMiss,
     FATE: WireFate,
+    RECEIVED: WireReceived,
 }
 
 
@@ -270,7 +310,11 @@ class Decoder:
         if header.kind == CLOSE:
             return Close(header.time_ns, _task(raw.task), self._socket(raw.socket))
         if header.kind == ERROR:
-            return SockError(header.time_ns, self._socket(raw.socket), raw.error)
+            return SockError(
+                header.time_ns, self._socket(raw.socket), raw.error, _received_icmp(raw)
+            )
+        if header.kind == RECEIVED:
+            return _received(raw)
         if header.kind == CANDIDATE:
             self._hold(raw)
             return None
@@ -319,6 +363,7 @@ class Decoder:
             since=raw.since_ns,
             total=raw.total,
             walk=walk if raw.flags & MISS_WALKED else None,
+            l3mdev_accept=bool(raw.flags & MISS_L3MDEV),
         )
 
     def _socket(self, raw: Any) -> SocketView:
@@ -365,7 +410,26 @@ def decode_count(key: MissKey, value: MissValue, now: int) -> MissCount:
         total=value.total,
         sent=value.sent,
         limited=value.limited,
+        received=bool(key.flags & KEY_RECEIVED),
     )
+
+
+def _received(raw: Any) -> IcmpReceived:
+    return IcmpReceived(
+        time=raw.header.time_ns,
+        datagram=_datagram(raw, raw.length),
+        netns=raw.netns,
+        netns_cookie=raw.netns_cookie,
+        icmp=ReceivedIcmp(_address(raw.icmp_from, raw.family), raw.icmp_type, raw.icmp_code),
+        since=raw.since_ns,
+        total=raw.total,
+    )
+
+
+def _received_icmp(raw: Any) -> ReceivedIcmp | None:
+    if not raw.icmp_family:
+        return None
+    return ReceivedIcmp(_address(raw.icmp_from, raw.icmp_family), raw.icmp_type, raw.icmp_code)
 
 
 def _text(raw: Any) -> str:

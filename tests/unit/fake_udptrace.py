@@ -34,7 +34,7 @@ class Session:
     unproven = ()
     missing = (("autobind", "no such symbol"),)
 
-    def __init__(self, lookups: bool, phases: Phases) -> None:
+    def __init__(self, lookups: bool, phases: Phases, all_icmp: bool) -> None:
         if os.environ.get("FAKE_SESSION") == "broken":
             raise UdptraceError("this kernel has no kprobes")
         self._silent = os.environ.get("FAKE_SESSION") == "silent"

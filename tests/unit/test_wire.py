@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from tracer import wire
-from tracer.events import Call, Close, Miss, SockError
+from tracer.events import Call, Close, IcmpReceived, Miss, ReceivedIcmp, SockError
 from tracer.wire import Decoder, WireError
 
 NETNS = 4026531840
@@ -50,6 +50,35 @@ def wire_miss(walk: int, **fields: int) -> wire.WireMiss:
     raw.daddr[:4] = socket.inet_aton("172.17.0.2")
     raw.ifname[:] = b"eth0".ljust(16, b"\0")
     return raw
+
+
+def test_an_error_keeps_the_icmp_it_came_from() -> None:
+    raw = wire.WireErrorRecord(error=111, icmp_family=socket.AF_INET, icmp_type=3, icmp_code=3)
+    raw.icmp_from[:4] = socket.inet_aton("10.0.0.1")
+    raw.socket = wire_socket()
+    event = decoder().decode(header(raw, wire.ERROR))
+    assert isinstance(event, SockError)
+    assert (event.errno, event.icmp) == (111, ReceivedIcmp("10.0.0.1", 3, 3))
+    raw.icmp_family = 0
+    event = decoder().decode(header(raw, wire.ERROR))
+    assert isinstance(event, SockError)
+    assert event.icmp is None
+
+
+def test_an_icmp_received_has_its_sender_and_the_datagram_quoted() -> None:
+    raw = wire.WireReceived(
+        family=socket.AF_INET6, sport=56789, dport=53, netns=NETNS, icmp_type=1, icmp_code=4,
+        ifindex=2, since_ns=900, total=3, length=12,
+    )  # fmt: skip
+    for field, address in (("icmp_from", "fd00::9"), ("saddr", "fd00::1"), ("daddr", "fd00::2")):
+        getattr(raw, field)[:] = socket.inet_pton(socket.AF_INET6, address)
+    raw.ifname[:] = b"eth0".ljust(16, b"\0")
+    event = decoder().decode(header(raw, wire.RECEIVED))
+    assert isinstance(event, IcmpReceived)
+    assert event.icmp == ReceivedIcmp("fd00::9", 1, 4)
+    d = event.datagram
+    assert (d.src, d.sport, d.dst, d.dport, d.ifname) == ("fd00::1", 56789, "fd00::2", 53, "eth0")
+    assert (event.netns, event.since, event.total) == (NETNS, 900, 3)
 
 
 def test_a_connect_keeps_what_was_before_requested_and_after() -> None:

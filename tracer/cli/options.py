@@ -122,6 +122,11 @@ trace_options = _all_of(
         show_default=True,
         help="off: leave out the probe on the receive path; received datagrams then cost nothing.",
     ),
+    click.option(
+        "--all-icmp",
+        is_flag=True,
+        help="Also tell of ICMP that asks for smaller datagrams (fragmentation needed).",
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Tell the phases of the start on stderr."),
 )
 

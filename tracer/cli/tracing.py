@@ -32,6 +32,7 @@ class TraceOptions:
     count: int | None
     ready_file: str | None
     lookups: str
+    all_icmp: bool
     verbose: bool
     write: str | None
     output_format: str = ""
@@ -62,7 +63,7 @@ def _open_session(options: TraceOptions) -> Session:
     from tracer.kernel.session import Phases, Session
 
     phases = Phases()
-    session = Session(lookups=options.lookups == "on", phases=phases)
+    session = Session(lookups=options.lookups == "on", phases=phases, all_icmp=options.all_icmp)
     if options.verbose:
         for name, seconds in phases.taken:
             say(f"{name}: {seconds:.2f} s")

@@ -66,6 +66,8 @@ OPTIONAL = {
     # per-netns hash table". Before, all share one, which a socket's struct proto points to.
     "NET_UDP_TABLE": ("net", "ipv4.udp_table"),
     "PROTO_UDP_TABLE": ("proto", "h.udp_table"),
+    # With CONFIG_NET_L3_MASTER_DEV, without which there are no VRFs either.
+    "NET_L3MDEV": ("net", "ipv4.sysctl_udp_l3mdev_accept"),
 }
 
 # Bitfields, or what used to be one: read as a byte, then shifted and masked. sk_userlocks became a

@@ -100,6 +100,28 @@ PROBES = (
         "error_enter",
         without="who was told ECONNREFUSED is not known",
     ),
+    Probe(
+        "icmp-error",
+        ("udp_err",),
+        "icmp_error_enter",
+        "icmp_error_exit",
+        without="what another machine refused is not told",
+    ),
+    # Until 7.2 udpv6_err is a call of __udp6_lib_err and nothing else, which cannot be probed.
+    Probe(
+        "icmp-error6",
+        ("__udp6_lib_err", "udpv6_err"),
+        "icmp6_error_enter",
+        "icmp_error_exit",
+        without="what another machine refused over IPv6 is not told",
+    ),
+    Probe(
+        "disconnect",
+        ("__udp_disconnect",),
+        "disconnect_enter",
+        "disconnect_exit",
+        without="connect(AF_UNSPEC) is not recorded",
+    ),
     Probe("close", ("udp_destroy_sock",), "close_enter", without="closed sockets are not known"),
     Probe(
         "close6",

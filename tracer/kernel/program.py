@@ -60,10 +60,17 @@ class Program:
     Raises UdptraceError from the constructor when it cannot be compiled.
     """
 
-    def __init__(self, bcc: Any, layout: dict[str, int], lookups: bool) -> None:
+    def __init__(
+        self, bcc: Any, layout: dict[str, int], lookups: bool, all_icmp: bool = False
+    ) -> None:
         self._bcc = bcc
         self._records: list[bytes] = []
-        constants = {**layout, "WALK_NODES": WALK_NODES, "LOOKUPS": int(lookups)}
+        constants = {
+            **layout,
+            "WALK_NODES": WALK_NODES,
+            "LOOKUPS": int(lookups),
+            "ALL_ICMP": int(all_icmp),
+        }
         self._bpf = _compile(bcc, constants)
         # BCC would clean up once more at exit, with a traceback when a second Ctrl-C has cut
         # `close` short; what is then still attached goes with the process.

@@ -131,6 +131,15 @@ def _miss(provocation: Provocation, family: str, number: int, address: str) -> N
         sender.send(b"udptrace self-test")
         # Takes ECONNREFUSED away; that it was queued is for the error probe to show.
         sender.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        _disconnect(sender)
+
+
+def _disconnect(sock: socket.socket) -> None:
+    """connect(AF_UNSPEC), which Python's sockets have no word for."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.connect(sock.fileno(), bytes(16), 16):
+        number = ctypes.get_errno()
+        raise OSError(number, f"connect(AF_UNSPEC): {os.strerror(number)}")
 
 
 def _netns_of(event: Event) -> int:
@@ -149,6 +158,8 @@ def _judge(event: Event, provocation: Provocation, proof: Proof) -> None:
     elif isinstance(event, SockError):
         if (event.socket.local, event.socket.lport) in provocation.senders.values():
             proof.seen.add("error")
+            if event.icmp is not None:
+                proof.seen.add("icmp-error" + _suffix(event.socket.family))
     elif isinstance(event, Close):
         proof.seen.add("close" + _suffix(event.socket.family))
     elif isinstance(event, Miss):
@@ -174,6 +185,9 @@ def _judge_call(call: Call, provocation: Provocation, proof: Proof) -> None:
             proof.seen.add("connect" + _suffix(after.family))
     elif call.op == "bind":
         proof.seen.add("bind" + _suffix(after.family))
+    elif call.op == "disconnect":
+        if call.before.state == TCP_ESTABLISHED and after.state != TCP_ESTABLISHED:
+            proof.seen.add("disconnect")
     elif sender and after.lport == sender[1]:
         proof.seen.add("autobind")
 

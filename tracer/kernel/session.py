@@ -41,17 +41,20 @@ class Session:
     """Attached and proven probes. Raises UdptraceError, one line, when that cannot be had.
 
     ``lookups=False`` leaves the probe on the receive path out: verdicts then rest on the skb and
-    the walk. Events come from `poll`, in the order the kernel sent them.
+    the walk. ``all_icmp`` tells "fragmentation needed" too. Events come from `poll`, in the order
+    the kernel sent them.
     """
 
-    def __init__(self, lookups: bool = True, phases: Phases | None = None) -> None:
+    def __init__(
+        self, lookups: bool = True, phases: Phases | None = None, all_icmp: bool = False
+    ) -> None:
         phases = phases or Phases()
         features.check()
         bcc = import_bcc()
         phases.done("import BCC")
         layout = read_definitions()
         phases.done("read BTF")
-        self._program = Program(bcc, layout, lookups)
+        self._program = Program(bcc, layout, lookups, all_icmp)
         phases.done("compile")
         self.probes: tuple[str, ...] = ()
         """The kernel functions probed, as the symbols they are on; all proven."""
