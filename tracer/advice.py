@@ -9,6 +9,9 @@ from tracer.incident import Incident, Socket
 from tracer.match import Mismatch
 from tracer.timefmt import duration_text
 
+# Not a refusal: the next link on the way takes smaller datagrams only.
+_TOO_BIG = ("fragmentation-needed", "packet-too-big")
+
 _NETCATS = ("nc", "ncat", "netcat", "nc.openbsd", "nc.traditional")
 
 
@@ -17,6 +20,8 @@ def explain(incident: Incident) -> str:
     cause, socket = incident.cause, incident.socket
     if cause is Cause.REJECTED:
         return f"no lookup missed: {_sender_of_icmp(incident)}"
+    if cause is Cause.REMOTE:
+        return _refused_elsewhere(incident)
     if socket is None:
         where = netns_words(incident.netns.name, incident.netns.inum)
         return f"nothing holds UDP port {incident.datagram.dport} in {where}"
@@ -27,6 +32,13 @@ def explain(incident: Incident) -> str:
     if cause is Cause.RACE:
         return "takes it, yet the lookup just before did not find it"
     return "; ".join(_refusals(incident, socket))
+
+
+def _refused_elsewhere(incident: Incident) -> str:
+    icmp = incident.icmp
+    what = icmp.name or f"type {icmp.type} code {icmp.code}"
+    router = ", not the destination itself," if icmp.sender != incident.datagram.dst else ""
+    return f"no lookup missed here: {icmp.sender}{router} sent the ICMP ({what})"
 
 
 def _sender_of_icmp(incident: Incident) -> str:
@@ -102,8 +114,12 @@ def _other_device(check: Mismatch) -> str:
 def advise(incident: Incident) -> tuple[str, ...]:
     """What to do about it, one remedy a line, the likeliest first."""
     cause, socket = incident.cause, incident.socket
+    if incident.icmp.name in _TOO_BIG:
+        return (_send_less(incident),)
     if cause is Cause.REJECTED:
         return (_ask_the_filter(incident),)
+    if cause is Cause.REMOTE:
+        return (_look_elsewhere(incident),)
     if socket is None:
         return (_nothing_there(incident),)
     if cause is Cause.CLOSED:
@@ -224,6 +240,24 @@ def _nothing_there(incident: Incident) -> str:
         f"start the service in {netns_words(netns.name, netns.inum)}, or send to where it is: "
         f"{enter}ss -uanp 'sport = :{port}' shows who holds the port (UDP has no listening state, "
         "so ask with -a, not -l)"
+    )
+
+
+def _send_less(incident: Incident) -> str:
+    length, asked = incident.datagram.length, incident.datagram.dst
+    return (
+        f"path MTU discovery at work; when {length} bytes never get through to {asked}, send less "
+        "at a time, or let the kernel fragment (IP_MTU_DISCOVER)"
+    )
+
+
+def _look_elsewhere(incident: Incident) -> str:
+    sender, asked = incident.icmp.sender, incident.datagram.dst
+    if sender == asked:
+        return f"run udptrace on {sender}: only there is seen which socket refused the datagram"
+    return (
+        f"look at {sender}, a router or firewall on the way to {asked}: its routes and its reject "
+        "rules; udptrace there names the kernel function that sent the ICMP"
     )
 
 

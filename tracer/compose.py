@@ -78,19 +78,23 @@ def _id(episode: Episode, header: Header | None) -> str:
     """From the boot and the first event: 16 hexadecimal digits."""
     boot = header.boot_id if header else ""
     miss = episode.miss
-    text = "\0".join([boot, *map(str, (miss.time, miss.since, miss.total, *episode.key))])
+    *key, _received = episode.key  # not in the text: ids of older traces stay what they were
+    text = "\0".join([boot, *map(str, (miss.time, miss.since, miss.total, *key))])
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _icmp(episode: Episode, header: Header | None) -> Icmp:
     miss = episode.miss
     name = icmp_name(miss.datagram.family, miss.icmp_type, miss.icmp_code)
-    return Icmp(miss.icmp_type, miss.icmp_code, name, _status(episode, header))
+    sender = episode.received.sender if episode.received else None
+    return Icmp(miss.icmp_type, miss.icmp_code, name, _status(episode, header), sender)
 
 
 def _status(episode: Episode, header: Header | None) -> IcmpStatus:
     """The ICMP's fate. The probe at the miss sees the attempt to send; that a local socket was told
     proves the rest, and so does the probe behind all limits, whose silence says "suppressed"."""
+    if episode.received is not None:
+        return "received"
     if episode.told:
         return "sent"
     if episode.fate is not None:

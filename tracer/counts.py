@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tracer.events import Miss, MissCount
+from tracer.events import IcmpReceived, Miss, MissCount
 from tracer.lru import Lru
 
 # How many of the kernel's countings of one key are remembered: one ends when the kernel drops the
@@ -24,6 +24,8 @@ class MissKey(NamedTuple):
     icmp_type: int
     icmp_code: int
     ifindex: int
+    received: bool = False
+    """Of an ICMP that came in, not of a miss."""
 
 
 class Flow(NamedTuple):
@@ -35,12 +37,16 @@ class Flow(NamedTuple):
     dport: int
 
 
-def key_of(event: Miss | MissCount) -> MissKey:
-    """The kernel's key of a miss, as its BPF map has it."""
+def key_of(event: Miss | MissCount | IcmpReceived) -> MissKey:
+    """The kernel's key of a miss or of an ICMP that came in, as its BPF map has it."""
+    if isinstance(event, IcmpReceived):
+        icmp, received = (event.icmp.type, event.icmp.code), True
+    else:
+        icmp = (event.icmp_type, event.icmp_code)
+        received = isinstance(event, MissCount) and event.received
     d = event.datagram
     flow = (d.src, d.sport, d.dst, d.dport)
-    icmp = (event.icmp_type, event.icmp_code)
-    return MissKey(event.netns, event.netns_cookie, *flow, *icmp, d.ifindex)
+    return MissKey(event.netns, event.netns_cookie, *flow, *icmp, d.ifindex, received)
 
 
 def flow_of(key: MissKey) -> Flow:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from tracer.counts import MissKey
-from tracer.events import Fate, Miss, MissCount, SockError, SocketView
+from tracer.events import (
+    Fate,
+    IcmpReceived,
+    Miss,
+    MissCount,
+    ReceivedIcmp,
+    SockError,
+    SocketView,
+)
 from tracer.incident import Incident
 from tracer.judge import Verdict
 from tracer.origin import Origin
@@ -42,6 +50,8 @@ class Episode:
     told: dict[tuple[SocketKey, int], SockError] = field(default_factory=dict)
     more_told: int = 0
     losses: dict[str, int] = field(default_factory=dict)
+    received: ReceivedIcmp | None = None
+    """The ICMP that came in, where ``miss`` was made from one: it missed on another machine."""
     fate: Fate | None = None
     """What became of the first ICMP; None where that was not seen."""
     verdict: Verdict | None = None
@@ -136,6 +146,24 @@ def miss_from_count(event: MissCount, earlier: int) -> Miss:
         icmp_type=event.icmp_type,
         icmp_code=event.icmp_code,
         proven=(event.icmp_type, event.icmp_code) == port_unreachable,
+        passes=None,
+        caller=None,
+        since=event.since,
+        total=event.total,
+        walk=None,
+    )
+
+
+def miss_from_received(event: IcmpReceived) -> Miss:
+    """The miss that an ICMP from elsewhere tells of: where it happened nothing was seen."""
+    return Miss(
+        time=event.time,
+        datagram=event.datagram,
+        netns=event.netns,
+        netns_cookie=event.netns_cookie,
+        icmp_type=event.icmp.type,
+        icmp_code=event.icmp.code,
+        proven=False,
         passes=None,
         caller=None,
         since=event.since,

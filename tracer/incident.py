@@ -46,8 +46,13 @@ _ICMP6 = (
 
 
 def icmp_name(family: Family, kind: int, code: int) -> str | None:
-    """The name of an unreachable's code; None for what is not an unreachable or has no name."""
+    """The name of an unreachable's code, or of ICMPv6's request for smaller datagrams.
+
+    None for what is neither or has no name.
+    """
     unreachable, names = (3, _ICMP4) if family == "ipv4" else (1, _ICMP6)
+    if (family, kind) == ("ipv6", 2):
+        return "packet-too-big"
     return names[code] if kind == unreachable and 0 <= code < len(names) else None
 
 
@@ -218,15 +223,25 @@ IcmpStatus = Literal["sent", "rate-limited", "suppressed", "attempted", "receive
 
 @dataclass(frozen=True, slots=True)
 class Icmp:
-    """The ICMP sent about the datagram, and what is known of its fate."""
+    """The ICMP sent about the datagram, and what is known of its fate.
+
+    ``sender``: who sent it, where it was received here; None where it was sent here.
+    """
 
     type: int
     code: int
     name: str | None
     status: IcmpStatus
+    sender: str | None = None
 
     def to_json(self) -> Json:
-        return {"type": self.type, "code": self.code, "name": self.name, "status": self.status}
+        return {
+            "type": self.type,
+            "code": self.code,
+            "name": self.name,
+            "status": self.status,
+            "from": self.sender,
+        }
 
 
 @dataclass(frozen=True, slots=True)

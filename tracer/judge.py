@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tracer.addresses import endpoint, is_any
 from tracer.causes import Cause
 from tracer.describe import Describer, label, netns_words
-from tracer.events import Call, Miss, SocketView
+from tracer.events import Call, Miss, ReceivedIcmp, SocketView
 from tracer.match import Mismatch, Nearest, failing_checks, is_connected, nearest, takes_part
 from tracer.namespaces import Namespaces
 from tracer.socktable import SocketRecord, SocketTable
@@ -63,6 +63,16 @@ class Judge:
             certain=verdict.certain and not caveats,
             caveats=(*caveats, *verdict.caveats),
         )
+
+    def remote(self, icmp: ReceivedIcmp) -> Verdict:
+        """The verdict on a datagram that an ICMP from elsewhere tells of."""
+        holders = self._namespaces.holders(icmp.sender)
+        caveats = tuple(
+            f"the ICMP's sender {icmp.sender} is an address of {netns_words(h.name, h.inum)} on "
+            "this machine, where no such miss was seen"
+            for h in holders[:_ELSEWHERE]
+        )
+        return Verdict(Cause.REMOTE, certain=not caveats, caveats=caveats)
 
     def known_on_port(self, miss: Miss) -> tuple[SocketView, ...]:
         """The sockets known from before, to be asked at the miss; empty where its walk suffices."""

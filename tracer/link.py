@@ -9,7 +9,7 @@ from tracer.compose import compose
 from tracer.counts import MissCounts, MissKey, flow_of, key_of
 from tracer.deadlines import Deadlines
 from tracer.describe import Describer
-from tracer.episode import Episode, miss_from_count, same_verdict
+from tracer.episode import Episode, miss_from_count, miss_from_received, same_verdict
 from tracer.episodes import Episodes, KeyState
 from tracer.events import (
     Call,
@@ -19,11 +19,13 @@ from tracer.events import (
     Event,
     Header,
     IcmpFate,
+    IcmpReceived,
     Loss,
     Miss,
     MissCount,
     NetnsInfo,
     Owners,
+    ReceivedIcmp,
     SockError,
     SocketSeen,
 )
@@ -41,6 +43,10 @@ CLOSED_WINDOW_NS = 60 * NS
 
 # A loss touches the verdicts on misses this near to it.
 _LOSS_REACH_NS = NS
+
+# The ICMP of a miss that happened here arrives within this time of the evidence of it, which the
+# kernel renews once a second while the miss repeats.
+_RENEWED_NS = 1_500_000_000
 
 # Losses remembered for the misses that come after them.
 _LOSSES = 64
@@ -148,8 +154,10 @@ class Linker:
         match event:
             case Miss():
                 self._miss(event)
-            case MissCount() if not event.received:
+            case MissCount():
                 self._count(event)
+            case IcmpReceived():
+                self._received(event)
             case IcmpFate():
                 self._fate(event)
             case SockError():
@@ -200,9 +208,29 @@ class Linker:
         if latest is not None:
             self._credit(latest, new, event.last)
             self._tell_waiting(key)
-        elif new:
+        elif new and not event.received:
             miss = miss_from_count(event, event.total - new)
             self._begin(miss, new, event.last, streamed=False)
+
+    def _received(self, event: IcmpReceived) -> None:
+        """Of a miss on another machine, unless it is the ICMP of one seen here."""
+        key = key_of(event)
+        new = self._counts.credit(key, event.since, event.total)
+        if self._missed_here(key, event.time) is not None:
+            return
+        latest = self._episodes.state(key).latest()
+        if latest is not None:
+            self._credit(latest, new, event.time)
+        elif new:
+            self._begin(miss_from_received(event), new, event.time, received=event.icmp)
+
+    def _missed_here(self, key: MissKey, when: int) -> Episode | None:
+        """The miss on this machine that an ICMP received at ``when`` is about."""
+        for episode in self._episodes.of_flow(flow_of(key)):
+            seen = max(episode.last, episode.miss.time)
+            if episode.received is None and episode.miss.time <= when <= seen + _RENEWED_NS:
+                return episode
+        return None
 
     def _fate(self, event: IcmpFate) -> None:
         """Microseconds after its miss, so it is among the latest still settling."""
@@ -233,11 +261,22 @@ class Linker:
 
     # Episodes, from the miss to the verdict
 
-    def _begin(self, miss: Miss, count: int, last: int, *, streamed: bool = True) -> None:
+    def _begin(
+        self,
+        miss: Miss,
+        count: int,
+        last: int,
+        *,
+        streamed: bool = True,
+        received: ReceivedIcmp | None = None,
+    ) -> None:
         """Hold a miss until it has settled."""
-        key, known = key_of(miss), self._judge.known_on_port(miss)
-        origin = self._origins.find(miss)
+        elsewhere = received is not None
+        key = key_of(miss)._replace(received=elsewhere)
+        known = () if elsewhere else self._judge.known_on_port(miss)
+        origin = self._origins.find(miss, within=elsewhere)
         episode = Episode(key, miss, streamed, known, origin, self._anchor, count, last)
+        episode.received = received
         if streamed:
             episode.unseen = max(0, count - 1)
         if miss.total > 1 and self._counts.may_repeat(miss.since):
@@ -281,8 +320,11 @@ class Linker:
         state = state or self._episodes.state(episode.key)
         self._episodes.settled(episode, state)
         episode.due = None
+        if episode.received is not None and self._explained_here(episode):
+            return
         if episode.origin.socket is None:
-            episode.origin = self._origins.find(episode.miss)
+            elsewhere = episode.received is not None
+            episode.origin = self._origins.find(episode.miss, within=elsewhere)
         verdict = self._verdict(episode)
         episode.judged(verdict)
         earlier = state.judged
@@ -292,7 +334,19 @@ class Linker:
             state.judged = episode
             self._publish(episode)
 
+    def _explained_here(self, episode: Episode) -> bool:
+        """Whether it was a miss of this machine after all; that one then has its errors."""
+        here = self._missed_here(episode.key, episode.miss.time)
+        if here is None:
+            return False
+        for (socket, _), error in episode.told.items():
+            if here.tell(socket, error):
+                self._changed(here)
+        return True
+
     def _verdict(self, episode: Episode) -> Verdict:
+        if episode.received is not None:
+            return self._judge.remote(episode.received)
         traced_since = self._header.time if self._header else None
         describer = self._describer(episode)
         return self._judge.judge(episode.miss, episode.known, describer, traced_since)

@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from tracer.events import Call, Close, Event, Miss, NetnsInfo, Owners, SockError, SocketView
+from tracer.events import (
+    Call,
+    Close,
+    Event,
+    IcmpReceived,
+    Miss,
+    NetnsInfo,
+    Owners,
+    SockError,
+    SocketView,
+)
 from tracer.lru import Lru
 
 REFRESH_NS = 1_000_000_000
@@ -57,6 +67,9 @@ class Lookups:
             self._namespaces.due.add(event.netns)
             for candidate in event.walk.candidates if event.walk else ():
                 self._want(candidate)
+        elif isinstance(event, IcmpReceived):
+            self._namespaces.meet(event.netns, event.netns_cookie)
+            self._namespaces.due.add(event.netns)
         elif isinstance(event, SockError):
             self._want(event.socket)
         elif isinstance(event, Close):

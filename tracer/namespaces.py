@@ -40,6 +40,11 @@ class Namespaces:
         """Interface names by ifindex."""
         return self._links.get(inum, {})
 
+    def holders(self, address: str) -> list[NetnsInfo]:
+        """The namespaces in which an address that is no loopback address is local."""
+        found = [inum for inum, held in self._addresses.items() if unmapped(address) in held]
+        return [] if is_loopback(address) else [i for i in map(self._known.get, found) if i]
+
     def holds(self, inum: int, address: str) -> bool:
         """Whether the address is local there; every namespace holds the loopback addresses."""
         address = unmapped(address)

@@ -30,12 +30,15 @@ class OriginFinder:
         self._table = table
         self._namespaces = namespaces
 
-    def find(self, miss: Miss) -> Origin:
-        """The sender by its four-tuple, else by its local end; ambiguous ones are not named."""
+    def find(self, miss: Miss, *, within: bool = False) -> Origin:
+        """The sender by its four-tuple, else by its local end; ambiguous ones are not named.
+
+        ``within``: it is known to be in the miss's own namespace.
+        """
         for records in self._tiers(miss):
             # What arrives on loopback has not left its namespace; elsewhere the same address and
             # port can exist once more.
-            if miss.datagram.ifname in ("lo", ""):
+            if within or miss.datagram.ifname in ("lo", ""):
                 records = [r for r in records if r.view.netns == miss.netns]
             chosen = _alive(records, miss.time) or _last_closed(records)
             if len(chosen) == 1:

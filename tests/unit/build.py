@@ -12,11 +12,13 @@ from tracer.events import (
     Family,
     Header,
     Holder,
+    IcmpReceived,
     Loss,
     Miss,
     MissCount,
     NetnsInfo,
     Owners,
+    ReceivedIcmp,
     SockError,
     SocketSeen,
     SocketView,
@@ -187,6 +189,20 @@ def close(ms: float, socket: SocketView, *, by: Task | None = None) -> Close:
 
 def error(ms: float, socket: SocketView, errno: int = 111) -> SockError:
     return SockError(at(ms), socket, errno)
+
+
+def received(
+    ms: float,
+    datagram: Datagram,
+    sender: str | None = None,
+    *,
+    netns: int = HOST,
+    total: int = 1,
+    code: int = 3,
+) -> IcmpReceived:
+    """A port-unreachable about a datagram sent from ``netns``, from its destination."""
+    icmp = ReceivedIcmp(sender or datagram.dst, 3 if datagram.family == "ipv4" else 1, code)
+    return IcmpReceived(at(ms), datagram, netns, COOKIES[netns], icmp, at(ms), total)
 
 
 def seen(ms: float, socket: SocketView) -> SocketSeen:

@@ -64,7 +64,7 @@ def test_the_keys_of_an_incident_in_order() -> None:
     assert " ".join(incident["origin"]) == SOCKET_KEYS
     assert " ".join(incident["told"][0]) == "socket error time"
     assert " ".join(incident["netns"]) == "inum cookie name container"
-    assert " ".join(incident["icmp"]) == "type code name status"
+    assert " ".join(incident["icmp"]) == "type code name status from"
     assert " ".join(incident["lookup"]) == "passes visited matching truncated caller"
     assert " ".join(incident["mismatch"][0]) == "field socket datagram"
     assert " ".join(incident["socket"]["connect"]) == (
