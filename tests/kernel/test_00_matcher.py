@@ -51,7 +51,7 @@ class Round:
 
 def test_the_matcher_agrees_with_the_kernel() -> None:
     rng = random.Random(SEED)
-    with Namespace("match") as namespace, _unlimited_icmp(namespace):
+    with Namespace("match") as namespace, unlimited_icmp(namespace):
         _addresses(namespace)
         netns = Netns(namespace.inum, namespace.name, f"/run/netns/{namespace.name}")
         done = 0
@@ -65,14 +65,17 @@ def test_the_matcher_agrees_with_the_kernel() -> None:
 
 
 @contextmanager
-def _unlimited_icmp(namespace: Namespace) -> Iterator[None]:
+def unlimited_icmp(namespace: Namespace) -> Iterator[None]:
     """Every miss has to show: on 5.10 the global rate limit holds for ICMPv6 on loopback as well.
 
-    The limit is the machine's on older kernels, the namespace's on newer ones.
+    The limit is the machine's on older kernels, the namespace's on newer ones; the one for each
+    peer is the namespace's on all.
     """
-    machine = [Path("/proc/sys/net/ipv4") / name for name in ICMP_LIMITS]
+    machine = [Path("/proc/sys/net/ipv4") / name for name in (*ICMP_LIMITS, "icmp_ratelimit")]
+    machine.append(Path("/proc/sys/net/ipv6/icmp/ratelimit"))
     saved = [path.read_text() for path in machine]
     settings = [f"net.ipv4.{name}=1000000" for name in ICMP_LIMITS]
+    settings += ["net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"]
     for prefix in ([], ["ip", "netns", "exec", namespace.name]):
         subprocess.run([*prefix, "sysctl", "-q", "-w", *settings], check=False, capture_output=True)
     try:
@@ -182,9 +185,9 @@ def _one(played: Round, senders: Senders, rng: random.Random) -> None:
         if view.lport == PORT and takes_part(view, datagram) and not failing_checks(view, datagram)
     }
     sender.sendto(b"x", (destination, PORT))
-    _await_outcome(sender, played)
+    await_outcome(sender, played)
     delivered = {inode for inode, sock in played.sockets.items() if received(sock)}
-    refused = _take_error(sender) == errno.ECONNREFUSED
+    refused = take_error(sender) == errno.ECONNREFUSED
     views = "\n".join(map(str, played.views))
     context = f"seed {SEED}: {datagram}: {takers=} {delivered=} {refused=}\n{views}"
     assert len(delivered) + refused == 1, context
@@ -197,7 +200,7 @@ def _ifindex(destination: str) -> int:
     return 2 if destination in ON_DUMMY else 1
 
 
-def _await_outcome(sender: socket.socket, played: Round) -> None:
+def await_outcome(sender: socket.socket, played: Round) -> None:
     """Wait for the delivery or the error: a busy machine does either from a kernel thread."""
     outcome = select.poll()
     outcome.register(sender, 0)  # POLLERR is always told
@@ -206,7 +209,7 @@ def _await_outcome(sender: socket.socket, played: Round) -> None:
     outcome.poll(DEADLINE_S * 1000)
 
 
-def _take_error(sock: socket.socket) -> int:
+def take_error(sock: socket.socket) -> int:
     """The error queued on a sender, taken away with its message."""
     number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     with suppress(BlockingIOError):
