@@ -24,6 +24,9 @@ BPF_RINGBUF_OUTPUT(events, 256); // pages: 1 MiB
 BPF_PERCPU_ARRAY(losses, u64, LOSS_KINDS);
 BPF_TABLE("hash", struct miss_key, struct miss_count, misses, MISS_KEYS);
 BPF_ARRAY(generations, u32, GENERATIONS);
+// --direction in: the namespaces whose misses are wanted, and whether only these are.
+BPF_HASH(targets, u32, u8, 1024);
+BPF_ARRAY(only_targets, u32, 1);
 // The one UDP hash table of kernels before 6.2, learnt from the first socket that connects.
 BPF_ARRAY(global_table, u64, 1);
 
@@ -633,6 +636,16 @@ int icmp_rcv_enter(struct pt_regs *ctx) {
     return forget_pending();
 }
 
+static __always_inline bool is_only_targets(void) {
+    int zero = 0;
+    u32 *only = only_targets.lookup(&zero);
+    return only && *only;
+}
+
+static __always_inline bool is_elsewhere(u32 netns) {
+    return is_only_targets() && !targets.lookup(&netns);
+}
+
 // ---- which ICMPs are told ---------------------------------------------------------------------------------
 
 // Path MTU discovery lives by them: they are no failure, and told with --all-icmp only.
@@ -649,7 +662,10 @@ static __always_inline bool is_wanted6(u8 type) {
 static __always_inline int report_miss(struct pt_regs *ctx, u64 net, struct miss_key *key, u64 now,
                                        u32 length, u32 passes) {
     struct miss_totals totals = {};
-    bool streamed = count_miss(key, now, length, &totals);
+    bool streamed;
+    if (is_elsewhere(key->netns))
+        return 0;
+    streamed = count_miss(key, now, length, &totals);
     await_fate(key, streamed ? now : 0);
     if (streamed)
         send_miss(ctx, net, key, now, length, passes, &totals);
@@ -747,6 +763,9 @@ static __always_inline int report_received(u64 skb, struct miss_key *key,
     u64 dev = 0, now = bpf_ktime_get_ns();
     READ(dev, skb + OFF_SKB_DEV);
     READ(key->ifindex, dev + OFF_DEV_IFINDEX);
+    // The miss it is of may have been dropped: it would seem another machine's.
+    if (is_only_targets())
+        return 0;
     if (key->ifindex == LOOPBACK_IFINDEX || !read_receiver(dev, key))
         return 0;
     key->flags = KEY_RECEIVED;

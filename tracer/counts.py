@@ -80,6 +80,10 @@ class MissCounts:
             del epochs[min(epochs)]
         return max(0, total - before)
 
+    def credited(self, key: MissKey, since: int) -> int:
+        """How many of the misses counted since then have been told of."""
+        return (self._credited.get(key) or {}).get(since, 0)
+
     def may_repeat(self, since: int) -> bool:
         """Whether a total counted since then may hold misses already told and since forgotten."""
         return since <= self._forgot_until

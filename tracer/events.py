@@ -146,6 +146,8 @@ class Header:
     """--closed-window of the live trace: a replay shows the same unless told otherwise."""
     count: int | None = None
     """--count of the live trace: it showed no more incidents than these."""
+    selection: tuple[tuple[str, str], ...] = ()
+    """Its filters, as (kind, word) pairs: tracer.select."""
 
 
 @dataclass(frozen=True, slots=True)

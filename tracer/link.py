@@ -33,6 +33,7 @@ from tracer.incident import Incident
 from tracer.judge import Judge, Verdict
 from tracer.namespaces import Namespaces
 from tracer.origin import OriginFinder
+from tracer.select import Selection
 from tracer.socktable import SocketTable
 from tracer.timefmt import NS, Anchor
 from tracer.told import ErrorsTold
@@ -65,7 +66,8 @@ class Linker:
 
     A miss is held for ``settle_ns`` of event time, because the errors told and the owners of
     sockets arrive after it. Nothing but the events decides what comes out, and when. ``targets``
-    are inode numbers of network namespaces: incidents that concern none of them are not told.
+    are inode numbers of network namespaces: incidents that concern none of them are not told, nor
+    what ``selection`` does not want.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class Linker:
         settle_ns: int = SETTLE_NS,
         closed_window_ns: int = CLOSED_WINDOW_NS,
         limits: Limits | None = None,
+        selection: Selection | None = None,
     ) -> None:
         self._targets = targets
+        self._selection = selection or Selection()
         self._settle_ns = settle_ns
         self._limits = limits = limits or Limits()
         self._table = SocketTable(limits.sockets, limits.closed, closed_window_ns)
@@ -221,8 +225,10 @@ class Linker:
         latest = self._episodes.state(key).latest()
         if latest is not None:
             self._credit(latest, new, event.time)
-        elif new:
-            self._begin(miss_from_received(event), new, event.time, received=event.icmp)
+        else:
+            # Its counter can have been read first, when there was nothing yet to count it with.
+            count = new or self._counts.credited(key, event.since)
+            self._begin(miss_from_received(event), count, event.time, received=event.icmp)
 
     def _missed_here(self, key: MissKey, when: int) -> Episode | None:
         """The miss on this machine that an ICMP received at ``when`` is about."""
@@ -389,24 +395,18 @@ class Linker:
             self._publish(state.judged)
 
     def _publish(self, episode: Episode) -> None:
-        """Tell an incident, unless no target is concerned (then a later event may change that)."""
+        """Tell an incident, unless it is not asked for (a later event may change that)."""
         episode.due = None
-        if episode.verdict is None or not self._selected(episode):
+        if episode.verdict is None or not self._selection.concerns(self._targets, episode):
             return
         previous = episode.incident
         incident = compose(episode, episode.verdict, self._describer(episode), self._header)
+        if not self._selection.wants(incident):
+            return
         episode.published(incident, self._now)
         self._misses += incident.count - (previous.count if previous else 0)
         self._incidents += previous is None
         self._out.append(IncidentUpdate(incident, previous))
-
-    def _selected(self, episode: Episode) -> bool:
-        if not self._targets:
-            return True
-        concerned = {episode.miss.netns, *(e.socket.netns for e in episode.told.values())}
-        if episode.origin.socket is not None:
-            concerned.add(episode.origin.socket.netns)
-        return not concerned.isdisjoint(self._targets)
 
     def _describer(self, episode: Episode) -> Describer:
         """By the clock at the miss: the times of an incident must not move between updates."""

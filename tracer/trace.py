@@ -68,6 +68,8 @@ class Plan:
     argv: tuple[str, ...]
     closed_window_ns: int
     count: int | None = None
+    selection: tuple[tuple[str, str], ...] = ()
+    """The filters, as `Selection.pairs` tells them."""
     duration_ns: int | None = None
     recording_only: bool = False
     """Without its recording the trace is worth nothing: a failure to write ends it."""
@@ -161,6 +163,7 @@ class Trace:
             boottime_ns=clock.boottime_ns,
             closed_window_ns=self._plan.closed_window_ns,
             count=self._plan.count,
+            selection=self._plan.selection,
         )
 
     def _loop(self) -> str:

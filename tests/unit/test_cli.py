@@ -186,6 +186,18 @@ def test_replay_of_another_namespace(recording: Path) -> None:
     )
 
 
+def test_replay_with_other_filters(recording: Path) -> None:
+    done = run("replay", "-f", "json", "--cause", "closed", str(recording))
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["cause"] for line in lines if line["kind"] == "incident"} == {"closed"}
+    done = run("replay", "--host", "10.0.0.1/8", str(recording))
+    assert "has host bits set" in failed(done, 2)
+
+
+def test_a_direction_needs_a_target() -> None:
+    assert failed(run("live", "--direction", "in"), 2) == "--direction in: of what? add -N or -p"
+
+
 def test_replay_reports_damage_and_goes_on(recording: Path) -> None:
     raw = recording.read_bytes()
     recording.write_bytes(raw[: len(raw) - 20])

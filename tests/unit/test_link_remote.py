@@ -80,6 +80,15 @@ def test_its_repeats_are_counted_exactly() -> None:
     assert [(i.cause, i.count) for i in found] == [(Cause.REMOTE, 7)]
 
 
+def test_a_count_that_comes_before_its_evidence_is_not_lost() -> None:
+    found = incidents(
+        replace(count(1001, DATAGRAM, total=20, since=1000), received=True),
+        received(1000, DATAGRAM),
+        end(9000),
+    )
+    assert [(i.cause, i.count) for i in found] == [(Cause.REMOTE, 20)]
+
+
 def test_a_sender_that_is_an_address_of_this_machine_makes_it_doubtful() -> None:
     here = namespace(1, BOX, "box", "192.0.2.1")
     incident = only(here, received(1000, DATAGRAM))

@@ -10,6 +10,7 @@ from tracer.cli.options import (
     closed_window_option,
     habit_option,
     output_options,
+    selecting,
     target_options,
     trace_options,
 )
@@ -24,6 +25,7 @@ from tracer.errors import UsageError
 @click.option("-w", "--write", metavar="FILE", help="Also keep the evidence, for `replay`.")
 @trace_options
 @closed_window_option
+@selecting
 def command(**options: Any) -> None:
     """Trace the whole machine and explain each miss as it happens.
 

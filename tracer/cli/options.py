@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 import os
 import re
 import sys
@@ -9,6 +11,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+
+from tracer.causes import Cause
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,6 +89,71 @@ target_options = _all_of(
         metavar="PID",
         help="The same for the network namespace of a process, as nsenter -t.",
     ),
+)
+
+
+def _network(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses and networks as ipaddress writes them."""
+    try:
+        return tuple(str(ipaddress.ip_network(text)) for text in value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}", ctx, param) from None
+
+
+def selecting(function: F) -> F:
+    """The filters as options; the command gets them as one ``selection`` of (kind, word) pairs."""
+
+    @functools.wraps(function)
+    def command(**options: Any) -> Any:
+        pairs = [(kind, str(word)) for kind in _FILTERS for word in options.pop(kind)]
+        for flag, family in (("only4", "ipv4"), ("only6", "ipv6")):
+            if options.pop(flag):
+                pairs.append(("family", family))
+        direction = options.pop("direction")
+        if direction:
+            pairs.append(("direction", direction))
+        return function(selection=tuple(pairs), **options)
+
+    return _filter_options(command)  # type: ignore[return-value]
+
+
+_FILTERS = ("cause", "port", "host", "process")
+
+_filter_options = _all_of(
+    click.option(
+        "--direction",
+        type=click.Choice(["in", "out", "both"]),
+        help="Of the targets: in, what they did not take; out, what they sent.  [default: both]",
+    ),
+    click.option(
+        "--cause",
+        type=click.Choice([cause.value for cause in Cause]),
+        metavar="CAUSE",
+        multiple=True,
+        help="Show only incidents with this cause. May be repeated, as those below.",
+    ),
+    click.option(
+        "--port",
+        type=click.IntRange(1, 65535),
+        metavar="PORT",
+        multiple=True,
+        help="... of datagrams from or to this port.",
+    ),
+    click.option(
+        "--host",
+        metavar="ADDRESS[/BITS]",
+        multiple=True,
+        callback=_network,
+        help="... of datagrams from or to this address or network.",
+    ),
+    click.option(
+        "--process",
+        metavar="PID|NAME",
+        multiple=True,
+        help="... whose socket, sender or told socket is this process's.",
+    ),
+    click.option("-4", "--ipv4", "only4", is_flag=True, help="... of IPv4 datagrams."),
+    click.option("-6", "--ipv6", "only6", is_flag=True, help="... of IPv6 datagrams."),
 )
 
 closed_window_option = click.option(

@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from tracer.cli.options import closed_window_option, habit_option, target_options, trace_options
+from tracer.cli.options import (
+    closed_window_option,
+    habit_option,
+    selecting,
+    target_options,
+    trace_options,
+)
 from tracer.cli.tracing import TraceOptions, run_trace
 
 
@@ -22,6 +28,7 @@ from tracer.cli.tracing import TraceOptions, run_trace
 @habit_option
 @trace_options
 @closed_window_option
+@selecting
 def command(**options: Any) -> None:
     """Keep the evidence of a trace in FILE, for `udptrace replay FILE`.
 

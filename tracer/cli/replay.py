@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
-from tracer.cli.options import closed_window_option, habit_option, output_options
+from tracer.cli.options import closed_window_option, habit_option, output_options, selecting
 from tracer.cli.streams import say, show
 from tracer.cli.view import make_presenter, tell_summary
 from tracer.errors import UsageError
 from tracer.events import Call, Header, Miss, NetnsInfo
+from tracer.recording.errors import RecordingError
 from tracer.recording.reader import Reader
+from tracer.select import Selection, selection_of
 from tracer.text import clean
 
 
@@ -25,6 +27,7 @@ class ReplayOptions:
     closed_window_ns: int | None
     output_format: str
     color: str
+    selection: tuple[tuple[str, str], ...] = ()
 
 
 @click.command("replay")
@@ -39,11 +42,13 @@ class ReplayOptions:
 @output_options
 @habit_option
 @closed_window_option
+@selecting
 def command(**options: Any) -> None:
     """Show the incidents of the recording FILE (- for standard input).
 
-    It shows what the live trace showed, of the namespaces that this one was asked for; `-N all`
-    shows everything that was recorded. No root, BCC or Linux is needed.
+    It shows what the live trace showed, of the namespaces and with the filters that one was asked
+    for. Filters given here take the place of those; `-N all` shows everything that was recorded.
+    No root, BCC or Linux is needed.
     """
     replay(ReplayOptions(**options))
 
@@ -51,7 +56,7 @@ def command(**options: Any) -> None:
 def replay(options: ReplayOptions) -> None:
     """Show the recording. Raises RecordingError, UsageError and what writing raises."""
     with Reader(options.file) as reader:
-        header = _retargeted(reader.header, options) if options.netns else reader.header
+        header = _asked(reader.header, options)
         presenter = make_presenter(
             options.output_format,
             options.color,
@@ -59,6 +64,7 @@ def replay(options: ReplayOptions) -> None:
             targets=header.targets,
             closed_window_ns=options.closed_window_ns or header.closed_window_ns,
             limit=header.count,
+            selection=_selection(header, options),
         )
         for event in reader:
             presenter.feed(header if isinstance(event, Header) else event)
@@ -70,6 +76,22 @@ def replay(options: ReplayOptions) -> None:
     tell_summary(presenter.stats)
 
 
+def _asked(header: Header, options: ReplayOptions) -> Header:
+    """The header with what is asked of this replay, where that is other than of the trace."""
+    if options.netns:
+        header = _retargeted(header, options)
+    if options.selection:
+        header = replace(header, selection=options.selection, count=None)
+    return header
+
+
+def _selection(header: Header, options: ReplayOptions) -> Selection:
+    try:
+        return selection_of(header.selection)
+    except ValueError as error:
+        raise RecordingError(f"{options.file}: its filters are not known here: {error}") from None
+
+
 def _retargeted(header: Header, options: ReplayOptions) -> Header:
     """The header for other targets than the trace had; then its --count means nothing."""
     found: list[tuple[int, str]] = []
@@ -78,7 +100,7 @@ def _retargeted(header: Header, options: ReplayOptions) -> Header:
         for spec in map(clean, options.netns):
             found += [(inum, spec) for inum in _resolve(spec, known)]
     inums, names = tuple(inum for inum, _ in found), tuple(name for _, name in found)
-    return replace(header, targets=inums, target_names=names, count=None)
+    return replace(header, targets=inums, target_names=names, selection=(), count=None)
 
 
 def _resolve(spec: str, known: dict[int, set[str]]) -> list[int]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracer.cli.streams import say
+from tracer.errors import UsageError
 from tracer.ready import remove_ready
 from tracer.recording.writer import Writer
 from tracer.signals import Stop
-from tracer.system.targets import resolve_targets
+from tracer.system.targets import Targets, resolve_targets
 
 if TYPE_CHECKING:
     from tracer.kernel.session import Session
@@ -35,6 +36,8 @@ class TraceOptions:
     all_icmp: bool
     verbose: bool
     write: str | None
+    selection: tuple[tuple[str, str], ...]
+    """The filters, as tracer.select has them in pairs."""
     output_format: str = ""
     """Empty for a trace that is only recorded."""
     color: str = "never"
@@ -48,14 +51,25 @@ def run_trace(options: TraceOptions) -> None:
     if options.ready_file:
         remove_ready(options.ready_file)
     targets = resolve_targets(options.netns, options.pids)
+    only = _only(options, targets)
     with ExitStack() as stack:
         writer = stack.enter_context(closing(Writer(options.write))) if options.write else None
         session = stack.enter_context(closing(_open_session(options)))
+        if only:
+            session.keep_only(only)
         from tracer.cli.watching import Watch
 
         watch = Watch(options, targets, began)
         watch.run(session, writer, stop)
     watch.sum_up()
+
+
+def _only(options: TraceOptions, targets: Targets) -> tuple[int, ...]:
+    """The namespaces whose misses alone are wanted; empty for all. Raises UsageError."""
+    direction = dict(options.selection).get("direction", "both")
+    if direction != "both" and not targets.inums:
+        raise UsageError(f"--direction {direction}: of what? add -N or -p")
+    return targets.inums if direction == "in" else ()
 
 
 def _open_session(options: TraceOptions) -> Session:

@@ -10,6 +10,7 @@ from tracer.events import Event
 from tracer.link import CLOSED_WINDOW_NS, IncidentUpdate, Linker
 from tracer.present import Presenter
 from tracer.render.text import TextRenderer
+from tracer.select import Selection
 from tracer.totals import Stats
 
 
@@ -33,9 +34,14 @@ def make_presenter(
     targets: tuple[int, ...],
     closed_window_ns: int | None,
     limit: int | None,
+    selection: Selection,
 ) -> Presenter:
     """A presenter for --format ("json", "text"; "" for nothing) and --color."""
-    linker = Linker(frozenset(targets), closed_window_ns=closed_window_ns or CLOSED_WINDOW_NS)
+    linker = Linker(
+        frozenset(targets),
+        closed_window_ns=closed_window_ns or CLOSED_WINDOW_NS,
+        selection=selection,
+    )
     if output_format == "json":
         from tracer.render.jsonl import JsonRenderer
 

@@ -14,6 +14,7 @@ from tracer.link import CLOSED_WINDOW_NS
 from tracer.ready import write_ready
 from tracer.recording.errors import RecordingError
 from tracer.recording.writer import Writer
+from tracer.select import selection_of
 from tracer.signals import Stop
 from tracer.summary import status_line
 from tracer.system.machine import ThisMachine
@@ -38,6 +39,7 @@ class Watch:
             targets=targets.inums,
             closed_window_ns=options.closed_window_ns,
             limit=options.count,
+            selection=selection_of(options.selection),
         )
 
     def run(self, session: Session, writer: Writer | None, stop: Stop) -> None:
@@ -68,6 +70,7 @@ class Watch:
             argv=tuple(map(clean, sys.argv)),
             closed_window_ns=self._options.closed_window_ns or CLOSED_WINDOW_NS,
             count=self._options.count,
+            selection=self._options.selection,
             duration_ns=self._options.duration_ns,
             recording_only=not self._options.output_format,
         )

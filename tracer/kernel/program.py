@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tracer.errors import UdptraceError
@@ -118,6 +118,13 @@ class Program:
             del self._misses[key]
         except KeyError:
             return
+
+    def keep_only(self, netns: Iterable[int]) -> None:
+        """Drop the misses of all other network namespaces than these inode numbers."""
+        targets, only = self._bpf[b"targets"], self._bpf[b"only_targets"]
+        for inum in netns:
+            targets[ctypes.c_uint32(inum)] = ctypes.c_uint8(1)
+        only[ctypes.c_int(0)] = ctypes.c_uint32(1)
 
     def close(self) -> None:
         """Detach every probe and free the maps."""

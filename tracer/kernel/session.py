@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tracer.errors import UdptraceError
@@ -96,6 +97,10 @@ class Session:
     def counters(self, now: int) -> list[Event]:
         """Repeats and losses counted in the kernel since they were last read."""
         return [*self._table.read(now, self._fates_known), *self._new_losses(now)]
+
+    def keep_only(self, netns: Iterable[int]) -> None:
+        """From now on drop, in the kernel, the misses of all other network namespaces (inums)."""
+        self._program.keep_only(netns)
 
     def close(self) -> None:
         """Detach everything. The kernel does the same when the process dies."""

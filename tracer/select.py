@@ -1,0 +1,108 @@
+"""What of a trace is shown: the directions, ends, causes and processes asked for."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from tracer.addresses import unmapped
+from tracer.causes import Cause
+from tracer.episode import Episode
+from tracer.events import Family
+from tracer.incident import Incident, Process, Socket
+
+Direction = Literal["both", "in", "out"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The filters of a command. Words of one kind are alternatives; all kinds must hold.
+
+    ``processes`` are numbers or names. ``hosts`` are addresses or networks, of either end.
+    """
+
+    direction: Direction = "both"
+    causes: tuple[Cause, ...] = ()
+    ports: tuple[int, ...] = ()
+    hosts: tuple[Network, ...] = ()
+    processes: tuple[str, ...] = ()
+    families: tuple[Family, ...] = ()
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """As a recording's header keeps it, so that a replay shows the same: (kind, word)."""
+        words: list[tuple[str, Iterable[object]]] = [
+            ("direction", () if self.direction == "both" else (self.direction,)),
+            ("cause", self.causes),
+            ("port", self.ports),
+            ("host", self.hosts),
+            ("process", self.processes),
+            ("family", self.families),
+        ]
+        return tuple((kind, str(word)) for kind, several in words for word in several)
+
+    def concerns(self, targets: frozenset[int], episode: Episode) -> bool:
+        """Whether an incident happens to one of the namespaces asked for; none means all."""
+        if not targets:
+            return True
+        out = {error.socket.netns for error in episode.told.values()}
+        if episode.origin.socket is not None:
+            out.add(episode.origin.socket.netns)
+        into = {episode.miss.netns}
+        if episode.received is not None:
+            # What another machine refused went out from where its ICMP came in.
+            out, into = out | into, set()
+        wanted = {"in": into, "out": out, "both": into | out}[self.direction]
+        return not targets.isdisjoint(wanted)
+
+    def wants(self, incident: Incident) -> bool:
+        """Whether the filters let an incident through."""
+        d = incident.datagram
+        return (
+            (not self.causes or incident.cause in self.causes)
+            and (not self.families or d.family in self.families)
+            and (not self.ports or not {d.sport, d.dport}.isdisjoint(self.ports))
+            and (not self.hosts or any(_within(end, self.hosts) for end in (d.src, d.dst)))
+            and (not self.processes or any(map(self._named, _processes(incident))))
+        )
+
+    def _named(self, process: Process) -> bool:
+        return process.comm in self.processes or str(process.pid) in self.processes
+
+
+def selection_of(pairs: Iterable[tuple[str, str]]) -> Selection:
+    """The selection of `Selection.pairs`. Raises ValueError for a word that is none."""
+    found: dict[str, list[str]] = {}
+    for kind, word in pairs:
+        found.setdefault(kind, []).append(word)
+    (direction,) = (d for d in DIRECTIONS if d == found.get("direction", ["both"])[-1])
+    families: tuple[Family, ...] = ("ipv4", "ipv6")
+    return Selection(
+        direction=direction,
+        causes=tuple(map(Cause, found.get("cause", ()))),
+        ports=tuple(map(int, found.get("port", ()))),
+        hosts=tuple(map(ipaddress.ip_network, found.get("host", ()))),
+        processes=tuple(found.get("process", ())),
+        families=tuple(f for f in families if f in found.get("family", ())),
+    )
+
+
+def _within(address: str, networks: Iterable[Network]) -> bool:
+    end = ipaddress.ip_address(unmapped(address).split("%", 1)[0])
+    return any(end in network for network in networks)
+
+
+def _processes(incident: Incident) -> Iterable[Process]:
+    """Everybody an incident names: of the socket, the sender and those told, or not."""
+    sockets: list[Socket | None] = [incident.socket, incident.origin]
+    sockets += [told.socket for told in (*incident.told, *incident.not_told)]
+    for socket in filter(None, sockets):
+        yield from socket.processes
+        if socket.connect is not None:
+            yield socket.connect.by
+        if socket.closed is not None:
+            yield socket.closed.by
