@@ -99,7 +99,8 @@ def _within(address: str, networks: Iterable[Network]) -> bool:
 def _processes(incident: Incident) -> Iterable[Process]:
     """Everybody an incident names: of the socket, the sender and those told, or not."""
     sockets: list[Socket | None] = [incident.socket, incident.origin]
-    sockets += [told.socket for told in (*incident.told, *incident.not_told)]
+    sockets += [told.socket for told in incident.told]
+    sockets += [sender.socket for sender in incident.not_told]
     for socket in filter(None, sockets):
         yield from socket.processes
         if socket.connect is not None:
