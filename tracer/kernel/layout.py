@@ -9,7 +9,7 @@ from __future__ import annotations
 from tracer.errors import UdptraceError
 from tracer.kernel.btf import Btf, MissingMember
 
-# Definition in bpf/udptrace.c -> (struct, member).
+# Definition in the C sources (bpf/) -> (struct, member).
 MEMBERS = {
     "SKC_DADDR": ("sock_common", "skc_daddr"),
     "SKC_RCV_SADDR": ("sock_common", "skc_rcv_saddr"),

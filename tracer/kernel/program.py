@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from tracer.errors import UdptraceError
@@ -168,7 +170,7 @@ def _compile(bcc: Any, constants: dict[str, int]) -> Any:
     with captured_stderr() as printed:
         try:
             bpf = bcc.BPF(
-                text=(source / "udptrace.c").read_bytes(),
+                text=_whole(source / "udptrace.c").encode(),
                 cflags=[*flags, f"-I{source}", "-Wno-unused-command-line-argument"],
             )
         except Exception as error:
@@ -179,6 +181,12 @@ def _compile(bcc: Any, constants: dict[str, int]) -> Any:
         f"the probes cannot be compiled ({_first_error(printed.text) or failure}): "
         "please report it with the kernel's and BCC's versions"
     ) from failure
+
+
+def _whole(main: Path) -> str:
+    """The C source with its parts in it: BCC rewrites the use of maps in the main file only."""
+    part = re.compile(r'^#include "(\w+\.c)"$', re.MULTILINE)
+    return part.sub(lambda match: (main.parent / match[1]).read_text(), main.read_text())
 
 
 def _first_line(text: str) -> str:

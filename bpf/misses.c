@@ -1,0 +1,132 @@
+// Misses counted, and their evidence sent: the first time, once a second, and after a change.
+
+#define RESTREAM_NS 1000000000ULL // evidence of a repeated miss is renewed once a second
+#define MISS_KEYS 16384
+
+BPF_TABLE("hash", struct miss_key, struct miss_count, misses, MISS_KEYS);
+// --direction in: the namespaces whose misses are wanted, and whether only these are.
+BPF_HASH(targets, u32, u8, 1024);
+BPF_ARRAY(only_targets, u32, 1);
+
+static __always_inline bool is_only_targets(void) {
+    int zero = 0;
+    u32 *only = only_targets.lookup(&zero);
+    return only && *only;
+}
+
+static __always_inline bool is_elsewhere(u32 netns) {
+    return is_only_targets() && !targets.lookup(&netns);
+}
+
+struct miss_totals {
+    u64 since_ns;
+    u64 total;
+};
+
+// Counts this miss. Returns true when its evidence is to be sent: the first time, once a second
+// after that, and whenever a socket of the port has changed, since the cause may have too.
+static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length,
+                                       struct miss_totals *totals) {
+    u32 generation = read_generation(key->netns, key->dport);
+    struct miss_count *count = misses.lookup(key);
+    if (!count) {
+        struct miss_count fresh = {.since_ns = now, .length = length};
+        misses.insert(key, &fresh); // another CPU may have been first: its entry stays
+        count = misses.lookup(key);
+    }
+    if (!count) { // the table is full: every miss is sent by itself
+        count_loss(LOSS_KEY);
+        totals->since_ns = now;
+        totals->total = 1;
+        return true;
+    }
+    __sync_fetch_and_add(&count->total, 1);
+    count->last_ns = now;
+    totals->since_ns = count->since_ns;
+    totals->total = count->total;
+    if (count->streamed_ns && count->generation == generation &&
+        now - count->streamed_ns < RESTREAM_NS)
+        return false;
+    count->streamed_ns = now;
+    count->generation = generation;
+    return true;
+}
+
+// Its evidence was lost: the next repeat sends it again, and its count is reported meanwhile.
+static __always_inline void mark_unstreamed(struct miss_key *key) {
+    struct miss_count *count = misses.lookup(key);
+    if (count)
+        count->streamed_ns = 0;
+}
+
+static __always_inline void fill_miss(struct wire_miss *event, struct miss_key *key,
+                                      const struct miss_totals *totals,
+                                      const struct walk *walk) {
+    event->since_ns = totals->since_ns;
+    event->total = totals->total;
+    event->netns_cookie = key->netns_cookie;
+    event->netns = key->netns;
+    event->ifindex = key->ifindex;
+    event->sdif = key->sdif;
+    __builtin_memcpy(event->saddr, key->saddr, 16);
+    __builtin_memcpy(event->daddr, key->daddr, 16);
+    event->sport = key->sport;
+    event->dport = key->dport;
+    event->family = key->family;
+    event->icmp_type = key->icmp_type;
+    event->icmp_code = key->icmp_code;
+    __builtin_memcpy(event->ifname, key->ifname, 16);
+    event->visited = walk->visited;
+    event->matching = walk->matching;
+    event->lost = walk->lost;
+    event->chain = walk->chain;
+    event->flags = (LOOKUPS ? MISS_LOOKUPS : 0) | (key->flags & KEY_PROVEN ? MISS_PROVEN | MISS_WALKED : 0) |
+                   (walk->truncated ? MISS_TRUNCATED : 0);
+}
+
+// net.ipv4.udp_l3mdev_accept, which IPv6 obeys too (include/net/udp.h:udp_sk_bound_dev_eq).
+static __always_inline u32 l3mdev_flag(u64 net) {
+    u8 accept = 0;
+#ifdef OFF_NET_L3MDEV
+    READ(accept, net + OFF_NET_L3MDEV);
+#endif
+    return accept ? MISS_L3MDEV : 0;
+}
+
+static __always_inline void send_miss(struct pt_regs *ctx, u64 net, struct miss_key *key,
+                                     u64 now, u32 length, u32 passes,
+                                     const struct miss_totals *totals) {
+    struct walk *walk = fresh_walk();
+    struct wire_miss *event;
+    if (!walk)
+        return;
+    if (key->flags & KEY_PROVEN)
+        walk_slot(walk, net, key->dport, now);
+    event = events.ringbuf_reserve(sizeof(*event));
+    if (!event) {
+        count_loss(LOSS_MISS);
+        mark_unstreamed(key);
+        return;
+    }
+    fill_header(&event->header, WIRE_MISS, sizeof(*event), now);
+    fill_miss(event, key, totals, walk);
+    event->flags |= l3mdev_flag(net);
+    event->walk = now;
+    event->length = length;
+    event->passes = passes;
+    event->caller = 0;
+    READ(event->caller, PT_REGS_SP(ctx));
+    events.ringbuf_submit(event, 0);
+}
+
+// The receiver's netns, into `key`; 0 when it cannot be told.
+static __always_inline u64 read_receiver(u64 dev, struct miss_key *key) {
+    u64 net = 0;
+    if (dev)
+        READ(net, dev + OFF_DEV_NET);
+    if (net)
+        read_netns(net, &key->netns, &key->netns_cookie);
+    else
+        count_loss(LOSS_NETNS);
+    return net;
+}

@@ -1,0 +1,90 @@
+// The walk: each socket in the port's slot of the UDP hash table, at the moment of the miss.
+
+// In a map, not on the stack: the verifier would track each counter's possible values through
+// every pass of the loop, and take quadratic time.
+struct walk {
+    u32 visited;
+    u32 matching;
+    u32 lost;
+    u32 chain;
+    u32 truncated;
+    u32 pad;
+    char skc[SKC_BYTES];
+};
+
+BPF_PERCPU_ARRAY(walks, struct walk, 1);
+
+static __always_inline u64 udp_table_of(u64 net) {
+    u64 table = 0;
+#ifdef OFF_NET_UDP_TABLE
+    READ(table, net + OFF_NET_UDP_TABLE);
+#else
+    int zero = 0;
+    u64 *learnt = global_table.lookup(&zero);
+    if (learnt)
+        table = *learnt;
+#endif
+    return table;
+}
+
+// The primary table's slot holds every socket of the port whatever its local address, and is not
+// disturbed by the rehash that connect() does (udp_hashfn in include/linux/udp.h).
+static __always_inline u64 first_node(u64 net, u16 port, struct walk *walk) {
+    u64 table = udp_table_of(net), hash = 0, node = 0;
+    u32 mask = 0, mix = 0;
+    if (!table)
+        return 0;
+    READ(hash, table + OFF_TABLE_HASH);
+    READ(mask, table + OFF_TABLE_MASK);
+    READ(mix, net + OFF_NET_HASH_MIX);
+    hash += (u64)((port + mix) & mask) * SIZE_HSLOT;
+    READ(node, hash + OFF_HSLOT_HEAD);
+    READ(walk->chain, hash + OFF_HSLOT_COUNT);
+    return node;
+}
+
+// Sends the socket whose copy is in walk->skc.
+static __always_inline void send_candidate(struct walk *walk, u64 sk, u64 id) {
+    struct wire_candidate *event = events.ringbuf_reserve(sizeof(*event));
+    walk->matching += 1;
+    if (!event) {
+        count_loss(LOSS_CANDIDATE);
+        walk->lost += 1;
+        return;
+    }
+    fill_header(&event->header, WIRE_CANDIDATE, sizeof(*event), id);
+    event->walk = id;
+    fill_socket(&event->socket, sk, walk->skc);
+    events.ringbuf_submit(event, 0);
+}
+
+static __always_inline void walk_slot(struct walk *walk, u64 net, u16 port, u64 id) {
+    u64 node = first_node(net, port, walk);
+#pragma clang loop unroll(disable)
+    for (u32 i = 0; i < WALK_NODES; i++) {
+        u64 sk = node - OFF_SKC_NODE;
+        if (!node)
+            break;
+        if (bpf_probe_read_kernel(walk->skc, sizeof(walk->skc), (void *)sk))
+            break;
+        walk->visited += 1;
+        if (*(u16 *)(walk->skc + OFF_SKC_NUM) == port && *(u64 *)(walk->skc + OFF_SKC_NET) == net)
+            send_candidate(walk, sk, id);
+        node = *(u64 *)(walk->skc + OFF_SKC_NODE);
+    }
+    walk->truncated = node != 0;
+}
+
+// An empty walk to fill in; NULL never happens, but the verifier cannot know.
+static __always_inline struct walk *fresh_walk(void) {
+    int zero = 0;
+    struct walk *walk = walks.lookup(&zero);
+    if (!walk)
+        return NULL;
+    walk->visited = 0;
+    walk->matching = 0;
+    walk->lost = 0;
+    walk->chain = 0;
+    walk->truncated = 0;
+    return walk;
+}
