@@ -82,6 +82,11 @@ class Lookups:
             self._owned.put(event.inode, event.inode)
             self._waiting.pop(event.inode)
 
+    @property
+    def owed(self) -> bool:
+        """Something was mentioned and has not been looked for yet."""
+        return bool(self._namespaces.due or len(self._wanted))
+
     def events(self, now: int) -> list[Event]:
         """What could be looked up of what is wanted, as events; call it after each poll."""
         found: list[Event] = [*self._namespaces.look(self._directory, now)]

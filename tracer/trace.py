@@ -7,7 +7,7 @@ the same points and shows exactly what the live trace showed.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -181,12 +181,23 @@ class Trace:
             self._log.put(self._machine.clock())
             self._lookups.refresh_namespaces()
         wait_ms = self._schedule.wait_ms(before, self._consumer.next_deadline())
-        self._log.put_all(self._session.poll(wait_ms))
+        self._put_polled(self._session.poll(wait_ms))
         self._log.put_all(self._lookups.events(self._machine.now()))
         self._tick(before - GRACE_NS)
         self._log.flush_due()
         if self._status and self._schedule.status_due(before):
             self._status(self._schedule.elapsed(before))
+
+    def _put_polled(self, events: Iterable[Event]) -> None:
+        """Kernel events; what they made worth looking up is there before anything is due.
+
+        On a busy machine one poll brings more than a miss is held for.
+        """
+        for event in events:
+            deadline = self._consumer.next_deadline()
+            if deadline is not None and deadline <= event.time and self._lookups.owed:
+                self._log.put_all(self._lookups.events(self._machine.now()))
+            self._log.put_all([event])
 
     def _tick(self, passed: int) -> None:
         """Let the consumer act on a deadline if all events up to ``passed`` have been seen."""

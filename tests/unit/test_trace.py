@@ -306,6 +306,18 @@ def test_what_events_mention_is_looked_up_and_part_of_the_log(bench: Bench) -> N
     assert log[at_one + 1 : at_one + 3] == [info, owner]
 
 
+def test_a_late_batch_does_not_settle_a_miss_before_its_look_ups(bench: Bench) -> None:
+    """One poll can bring a miss and events from long after it has settled."""
+    bench.machine.infos[HOST] = namespace(0, HOST, "web")
+    both = [*_misses(1, 100), *_misses(1, 5000)]
+    bench.session.batches[:] = [(at(5001), both)]
+    bench.plan = replace(bench.plan, duration_ns=9 * S)
+    bench.run()
+    first = bench.renderer.incidents[0]
+    assert first["netns"]["name"] == "web"  # type: ignore[index]
+    assert bench.replayed() == bench.renderer.lines
+
+
 def test_clock_anchors_come_each_minute(bench: Bench) -> None:
     log = _play(bench, [], duration_ns=150 * S)
     anchors = [e for e in log if isinstance(e, Clock)]
