@@ -66,6 +66,7 @@ SOCKET = SocketView(
     addr_lock=False,
     port_lock=True,
     uid=0,
+    reuseport=True,
 )
 
 SOCKET6 = replace(
@@ -81,6 +82,7 @@ SOCKET6 = replace(
     peer4="0.0.0.0",
     v6only=False,
     device=3,
+    reuseport=None,
 )
 
 TASK = Task(pid=3471, tid=3472, comm="nc \U0001f600", uid=0, start_ns=99)

@@ -51,6 +51,8 @@ class SocketView:
     port_lock: bool | None = None
     """SOCK_BINDPORT_LOCK: bind() named the port. None: not told by the source."""
     uid: int | None = None
+    reuseport: bool | None = None
+    """SO_REUSEPORT is set. None: not told by the source."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ _UNTOLD: dict[str, object] = {
     "addr_lock": None,
     "port_lock": None,
     "uid": None,
+    "reuseport": None,
 }
 
 # A socket can still be seen (in a walk, a dump) for this long after its close was recorded, which

@@ -45,7 +45,7 @@ _CALLS = {
     DISCONNECT: "disconnect",
 }
 
-V6ONLY, ADDR_LOCK, PORT_LOCK = 1, 2, 4
+V6ONLY, ADDR_LOCK, PORT_LOCK, REUSEPORT = 1, 2, 4, 8
 MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS, MISS_L3MDEV = 1, 2, 4, 8, 16
 KEY_RECEIVED = 2
 
@@ -389,6 +389,7 @@ class Decoder:
             addr_lock=bool(raw.flags & ADDR_LOCK),
             port_lock=bool(raw.flags & PORT_LOCK),
             uid=raw.uid,
+            reuseport=bool(raw.flags & REUSEPORT),
         )
 
     def _identity(self, address: int) -> str:

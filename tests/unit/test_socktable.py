@@ -95,6 +95,7 @@ def test_a_source_that_tells_less_does_not_unsay() -> None:
         addr_lock=True,
         port_lock=True,
         uid=5,
+        reuseport=True,
     )
     sockets.observe(told, at(1))
     dump = replace(
@@ -108,6 +109,7 @@ def test_a_source_that_tells_less_does_not_unsay() -> None:
         addr_lock=None,
         port_lock=None,
         uid=None,
+        reuseport=None,
     )
     sockets.observe(dump, at(2))
     assert known(sockets, told).view == told

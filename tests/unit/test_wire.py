@@ -145,6 +145,14 @@ def test_walks_whose_miss_was_lost_do_not_pile_up() -> None:
     assert len(events._pending) <= 1024
 
 
+def test_a_sockets_flags() -> None:
+    flags = wire.REUSEPORT | wire.PORT_LOCK
+    event = decoder().decode(header(wire.WireClose(socket=wire_socket(flags=flags)), wire.CLOSE))
+    assert isinstance(event, Close)
+    assert (event.socket.reuseport, event.socket.port_lock) == (True, True)
+    assert event.socket.addr_lock is False
+
+
 def test_identities_tell_no_kernel_address_and_differ_between_traces() -> None:
     record = header(wire.WireClose(socket=wire_socket()), wire.CLOSE)
     one, two = Decoder(lambda _: None).decode(record), Decoder(lambda _: None).decode(record)
