@@ -10,6 +10,7 @@ from tracer.events import (
     IcmpReceived,
     Miss,
     MissCount,
+    PortDump,
     ReceivedIcmp,
     SockError,
     SocketView,
@@ -43,6 +44,8 @@ class Episode:
     count: int
     last: int
     """Time of the latest miss known."""
+    dump: PortDump | None = None
+    """What was read of the port after the miss, where its walk fell short."""
     unseen: int = 0
     """How many of the count came before ``miss``, under a verdict that nobody can know now."""
     caveats: list[str] = field(default_factory=list)
@@ -99,7 +102,7 @@ class Episode:
     def judged(self, verdict: Verdict) -> None:
         """Keep the verdict and let go of the sockets it was reached by, which can be hundreds."""
         self.verdict = verdict
-        self.known = ()
+        self.known, self.dump = (), None
         if self.miss.walk is not None:
             self.miss = replace(self.miss, walk=replace(self.miss.walk, candidates=()))
 

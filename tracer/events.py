@@ -263,6 +263,33 @@ class Miss:
     """net.ipv4.udp_l3mdev_accept in ``netns``: unbound sockets take what came in below a VRF."""
 
 
+def falls_short(miss: Miss) -> bool:
+    """Whether a walk was made and did not show every socket on the port."""
+    return miss.walk is not None and (miss.walk.truncated or miss.walk.lost > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PortDump:
+    """The sockets on a port, read because the walk at a miss fell short of showing them all.
+
+    ``time`` is when the reading ended, ``miss`` the Miss's time. ``total``: how many sockets of
+    either family were found there; ``sockets``: the nearest to the datagram by the matcher's
+    ranking, without those the walk shows. ``incomplete``: why ``total`` is not all of them, None
+    where it is.
+    """
+
+    kind: ClassVar[str] = "port"
+    time: int
+    began: int
+    miss: int
+    netns: int
+    netns_cookie: int
+    port: int
+    total: int
+    sockets: tuple[SocketView, ...]
+    incomplete: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class IcmpFate:
     """What became of a miss's ICMP: handed to IP, or stopped by a rate limit.
@@ -373,6 +400,7 @@ Event = (
     | SockError
     | IcmpReceived
     | Miss
+    | PortDump
     | IcmpFate
     | MissCount
     | SocketSeen

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from tracer.addresses import endpoint, is_any
 from tracer.causes import Cause
 from tracer.describe import Describer, label, netns_words
-from tracer.events import Call, Miss, ReceivedIcmp, SocketView
+from tracer.events import Call, Miss, PortDump, ReceivedIcmp, SocketView
 from tracer.match import Mismatch, Nearest, failing_checks, is_connected, nearest, takes_part
 from tracer.namespaces import Namespaces
+from tracer.onport import Ports
+from tracer.reuseport import group_hint
 from tracer.socktable import SocketRecord, SocketTable
 from tracer.timefmt import NS
 
@@ -39,6 +41,7 @@ class Judge:
 
     def __init__(self, table: SocketTable, namespaces: Namespaces, closed_window_ns: int) -> None:
         self._table = table
+        self._ports = Ports(table)
         self._namespaces = namespaces
         self._window = closed_window_ns
 
@@ -46,22 +49,23 @@ class Judge:
         self,
         miss: Miss,
         known: Sequence[SocketView],
+        dump: PortDump | None,
         describer: Describer,
         traced_since: int | None,
     ) -> Verdict:
         """The verdict, by everything known when the miss has settled.
 
-        ``known``: the sockets known on the port at the miss, from `known_on_port`;
-        ``traced_since``: the monotonic time from which closes are known.
+        ``known``: the sockets known on the port at the miss, from `known_on_port`; ``dump``: those
+        read after it; ``traced_since``: the monotonic time from which closes are known.
         """
-        on_port, caveats = _on_port(miss, known)
-        verdict = self._verdict(miss, on_port, describer, traced_since)
+        on_port = self._ports.at(miss, known, dump)
+        verdict = self._verdict(miss, on_port.sockets, describer, traced_since)
         named = verdict.socket is not None and verdict.cause is not Cause.CLOSED
         return replace(
             verdict,
-            candidates=_matching(miss, on_port) - named,
-            certain=verdict.certain and not caveats,
-            caveats=(*caveats, *verdict.caveats),
+            candidates=on_port.total - named,
+            certain=verdict.certain and on_port.certain,
+            caveats=(*on_port.caveats, *verdict.caveats),
         )
 
     def remote(self, icmp: ReceivedIcmp) -> Verdict:
@@ -76,10 +80,7 @@ class Judge:
 
     def known_on_port(self, miss: Miss) -> tuple[SocketView, ...]:
         """The sockets known from before, to be asked at the miss; empty where its walk suffices."""
-        if _walk_suffices(miss):
-            return ()
-        records = self._table.on_port(miss.netns, miss.datagram.dport)
-        return tuple(record.view for record in records)
+        return self._ports.known(miss)
 
     def _verdict(
         self,
@@ -91,17 +92,19 @@ class Judge:
         if not miss.proven:
             return Verdict(Cause.REJECTED)
         closed = self._closed(miss)
+        links = self._namespaces.links(miss.netns)
         near = nearest(
             on_port,
             miss.datagram,
-            links=self._namespaces.links(miss.netns),
+            links=links,
             l3mdev_accept=miss.l3mdev_accept,
         )
         racing = self._connect_race(miss, on_port)
         if racing is not None:
             return Verdict(Cause.CONNECT_RACE, racing)
         if near is not None and near.mismatch:
-            hints = self._closed_hint(closed, describer) if _exact(closed) else ()
+            hints = group_hint(near, on_port, miss.datagram, links)
+            hints += self._closed_hint(closed, describer) if _exact(closed) else ()
             return Verdict(near.mismatch[0].field, near.socket, near.mismatch, hints=hints)
         if closed is not None:
             hints = _would_have_refused(closed)
@@ -143,7 +146,8 @@ class Judge:
         before its last connect(); exact at its close first, then the latest closed."""
         found: list[tuple[bool, int, Nearest]] = []
         links = self._namespaces.links(miss.netns)
-        for record in self._table.closed_on_port(miss.netns, miss.datagram.dport, miss.time):
+        place = (miss.netns, miss.datagram.dport)
+        for record in self._table.closed_on_port(*place, miss.time, miss.netns_cookie):
             if record.closed is None or not takes_part(record.view, miss.datagram):
                 continue
             mismatch = failing_checks(
@@ -197,34 +201,6 @@ class Judge:
 
     def _holds(self, view: SocketView, address: str) -> bool:
         return not is_any(view.local) or self._namespaces.holds(view.netns, address)
-
-
-def _walk_suffices(miss: Miss) -> bool:
-    return miss.walk is not None and not miss.walk.lost and not miss.walk.truncated
-
-
-def _on_port(miss: Miss, known: Sequence[SocketView]) -> tuple[list[SocketView], tuple[str, ...]]:
-    """The sockets on the port at the miss; where the walk fell short, those known besides."""
-    walked = list(miss.walk.candidates) if miss.walk else []
-    if _walk_suffices(miss):
-        return walked, ()
-    inodes = {view.inode for view in walked if view.inode}
-    return walked + [view for view in known if view.inode not in inodes], (_shortfall(miss),)
-
-
-def _matching(miss: Miss, on_port: list[SocketView]) -> int:
-    """How many sockets are on the port, those of a walk that did not reach us included."""
-    return max(len(on_port), miss.walk.matching if miss.walk else 0)
-
-
-def _shortfall(miss: Miss) -> str:
-    """Why the walk alone does not carry the verdict."""
-    walk = miss.walk
-    if walk is None:
-        return "the sockets were not read at the miss: judged by those known from before"
-    if walk.truncated:
-        return f"the walk of the port's hash slot stopped after {walk.visited} sockets"
-    return f"{walk.lost} of {walk.matching} sockets read at the miss were lost"
 
 
 def _takes(view: SocketView, miss: Miss) -> bool:

@@ -25,6 +25,7 @@ from tracer.events import (
     MissCount,
     NetnsInfo,
     Owners,
+    PortDump,
     ReceivedIcmp,
     SockError,
     SocketSeen,
@@ -110,7 +111,7 @@ class Linker:
 
         What was looked up has no part in time: it is only taken in.
         """
-        if isinstance(event, NetnsInfo | Owners):
+        if isinstance(event, NetnsInfo | Owners | PortDump):
             # Looked up for what came before, however long that took: it must not come too late for
             # a miss that would settle by the look-up's own time.
             self._take(event)
@@ -164,6 +165,8 @@ class Linker:
                 self._received(event)
             case IcmpFate():
                 self._fate(event)
+            case PortDump():
+                self._completed(event)
             case SockError():
                 self._table.told(event)
                 if event.errno:
@@ -243,6 +246,17 @@ class Linker:
         for episode in reversed(self._episodes.settling):
             if episode.miss.time == event.miss:
                 episode.fate = event.status
+                return
+
+    def _completed(self, dump: PortDump) -> None:
+        """What was read for a miss, which waits for all that happened until then."""
+        for view in dump.sockets:
+            self._table.observe(view, dump.began)
+        for episode in reversed(self._episodes.settling):
+            if (episode.miss.time, episode.key.netns) == (dump.miss, dump.netns):
+                episode.dump = dump
+                if episode.due is not None and episode.due <= dump.time:
+                    self._deadlines.set(episode, dump.time + 1)
                 return
 
     def _loss(self, event: Loss) -> None:
@@ -355,7 +369,7 @@ class Linker:
             return self._judge.remote(episode.received)
         traced_since = self._header.time if self._header else None
         describer = self._describer(episode)
-        return self._judge.judge(episode.miss, episode.known, describer, traced_since)
+        return self._judge.judge(episode.miss, episode.known, episode.dump, describer, traced_since)
 
     def _joins(self, episode: Episode, verdict: Verdict, earlier: Episode) -> bool:
         """Whether a repeat belongs to the incident before it, which then has taken it in."""

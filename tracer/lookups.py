@@ -14,6 +14,7 @@ from tracer.events import (
     Miss,
     NetnsInfo,
     Owners,
+    PortDump,
     SockError,
     SocketView,
 )
@@ -27,6 +28,10 @@ LIMIT = 65536
 
 _TRIES = 3
 """Look-ups of a namespace that cannot be found before it is given up."""
+
+
+_NAMED = 16
+"""Of the sockets found on a port, the nearest, which an incident may name."""
 
 
 class Directory(Protocol):
@@ -70,6 +75,9 @@ class Lookups:
         elif isinstance(event, IcmpReceived):
             self._namespaces.meet(event.netns, event.netns_cookie)
             self._namespaces.due.add(event.netns)
+        elif isinstance(event, PortDump):
+            for near in event.sockets[:_NAMED]:
+                self._want(near)
         elif isinstance(event, SockError):
             self._want(event.socket)
         elif isinstance(event, Close):

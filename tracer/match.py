@@ -40,6 +40,10 @@ class Nearest:
     mismatch: tuple[Mismatch, ...]
 
 
+Distance = tuple[int, bool, int, int, int, str, str, str, int, int]
+"""How far a candidate is from taking a datagram: see `distance`."""
+
+
 def is_connected(socket: SocketView) -> bool:
     """Whether a connect() holds: the state tells, a disconnected socket's peer can be stale."""
     return socket.state == TCP_ESTABLISHED
@@ -137,6 +141,32 @@ def _ifname(datagram: Datagram, links: Mapping[int, str]) -> str:
     return datagram.ifname or links.get(datagram.ifindex, str(datagram.ifindex))
 
 
+def measure(
+    socket: SocketView,
+    datagram: Datagram,
+    *,
+    links: Mapping[int, str] | None = None,
+    l3mdev_accept: bool = False,
+) -> Nearest:
+    """A candidate that `takes_part`, with what keeps it from taking the datagram."""
+    checks = failing_checks(socket, datagram, links=links, l3mdev_accept=l3mdev_accept)
+    return Nearest(socket, checks)
+
+
+def distance(item: Nearest, family: Family) -> Distance:
+    """The ranking's key, the nearest first; docs/matching.md has the reasoning.
+
+    Fewest failing checks, connected before unconnected, then the later check in the kernel's
+    order; among equals the lowest inode, as a rule the oldest socket, so that a newcomer does not
+    change the answer. What follows tells apart sockets without one.
+    """
+    order, socket = _ORDER[family], item.socket
+    first = order.index(item.mismatch[0].field) if item.mismatch else len(order)
+    identity = (socket.inode, socket.cookie, socket.sock)
+    ends = (socket.local, socket.peer, socket.pport, socket.device)
+    return (len(item.mismatch), not is_connected(socket), -first, *identity, *ends)
+
+
 def nearest(
     candidates: Iterable[SocketView],
     datagram: Datagram,
@@ -144,22 +174,10 @@ def nearest(
     links: Mapping[int, str] | None = None,
     l3mdev_accept: bool = False,
 ) -> Nearest | None:
-    """The candidate nearest to a match, None where no socket takes part.
-
-    Fewest failing checks, connected before unconnected, then the later check in the kernel's
-    order; among equals the oldest socket, so that a newcomer does not change the answer.
-    """
-    scored = [
-        Nearest(socket, failing_checks(socket, datagram, links=links, l3mdev_accept=l3mdev_accept))
+    """The candidate nearest to a match by `distance`, None where no socket takes part."""
+    measured = [
+        measure(socket, datagram, links=links, l3mdev_accept=l3mdev_accept)
         for socket in candidates
         if takes_part(socket, datagram)
     ]
-    order = _ORDER[datagram.family]
-
-    def distance(item: Nearest) -> tuple[object, ...]:
-        first = order.index(item.mismatch[0].field) if item.mismatch else len(order)
-        socket = item.socket
-        identity = (socket.inode, socket.sock, socket.local, socket.peer, socket.pport)
-        return (len(item.mismatch), not is_connected(socket), -first, *identity)
-
-    return min(scored, key=distance, default=None)
+    return min(measured, key=lambda item: distance(item, datagram.family), default=None)

@@ -78,6 +78,12 @@ class SocketRecord:
                 return call
         return None
 
+    def before_changes(self, since: int, until: int) -> SocketView | None:
+        """The socket before the first call that changed it in a span of time; None: none did."""
+        calls = [self.bound, *self.connects] if self.bound else self.connects
+        changes = [call for call in calls if since < call.time and call.entered <= until]
+        return min(changes, key=lambda call: call.entered).before if changes else None
+
 
 class Ends(NamedTuple):
     """A socket's four-tuple, mapped addresses as IPv4."""
@@ -199,7 +205,7 @@ class SocketTable:
         moved = not _found_alike(record.view, view)
         if moved:
             self._open.take(record.key)
-        record.view = _merged(record.view, view)
+        record.view = merged(record.view, view)
         if moved:
             self._shelve(record)
 
@@ -248,16 +254,23 @@ class SocketTable:
         """The processes found holding a socket; empty where none is known."""
         return self._holders.get(inode) or ()
 
-    def on_port(self, netns: int, port: int) -> list[SocketRecord]:
-        """Open sockets on a port of a namespace."""
-        return list(self._open.find(("port", netns, port)))
+    def on_port(self, netns: int, port: int, netns_cookie: int = 0) -> list[SocketRecord]:
+        """Open sockets on a port of a namespace; the cookie tells it from an earlier one."""
+        found = self._open.find(("port", netns, port))
+        return [r for r in found if same_netns(r.view.netns_cookie, netns_cookie)]
 
-    def closed_on_port(self, netns: int, port: int, when: int) -> list[SocketRecord]:
+    def closed_on_port(
+        self, netns: int, port: int, when: int, netns_cookie: int = 0
+    ) -> list[SocketRecord]:
         """Sockets on a port closed within the window before ``when``: the latest, newest first.
 
         A port that is opened and closed all the time must not make every miss on it a long search.
         """
-        found = self._closed.latest(("port", netns, port), _CLOSED_ASKED)
+        found = [
+            record
+            for record in self._closed.latest(("port", netns, port), _CLOSED_ASKED)
+            if same_netns(record.view.netns_cookie, netns_cookie)
+        ]
         return [r for r in found if r.closed and 0 <= when - r.closed.time <= self._window]
 
     def connected(self, ends: Ends, alive_at: int) -> list[SocketRecord]:
@@ -320,6 +333,11 @@ class SocketTable:
             oldest = self._closed.records.oldest()
 
 
+def same_netns(one: int, other: int) -> bool:
+    """Whether two cookies met under one inode number can be of one namespace; 0: not known."""
+    return one == other or 0 in (one, other)
+
+
 def _still_closing(record: SocketRecord, view: SocketView, when: int) -> bool:
     """Whether a sighting of a closed socket is that socket on its way out, not its successor."""
     if record.closed is None:
@@ -333,8 +351,8 @@ def _found_alike(old: SocketView, new: SocketView) -> bool:
     return new.sock in (old.sock, "") and ends_of(old) == ends_of(new)
 
 
-def _merged(old: SocketView, new: SocketView) -> SocketView:
-    """The newer view, with what its source did not tell taken from the older one."""
+def merged(old: SocketView, new: SocketView) -> SocketView:
+    """The newer view of a socket, with what its source did not tell taken from the older one."""
     told_before = {
         field: known
         for field, untold in _UNTOLD.items()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tracer import __version__
+from tracer.completion import Completion, Reader
 from tracer.events import Clock, End, Event, Header, Tick
 from tracer.log import Consumer, Log
 from tracer.lookups import Directory, Lookups
@@ -47,7 +48,7 @@ class Session(Protocol):
         """All that is left, with the final counters; called once."""
 
 
-class Machine(Directory, Protocol):
+class Machine(Directory, Reader, Protocol):
     """What the loop asks the system for (tracer.system.machine)."""
 
     def now(self) -> int:
@@ -103,6 +104,7 @@ class Trace:
         self._say = say
         self._ready = ready
         self._lookups = Lookups(machine)
+        self._completion = Completion(machine)
         self._log = Log(consumer, self._lookups, say, writer, plan.recording_only)
         self._status = status
         self._begun = False
@@ -137,7 +139,8 @@ class Trace:
         for problem in snapshot.problems:
             self._say(problem)
         first = [*snapshot.events, *self._session.poll(0)]
-        self._log.put_all(sorted(first, key=lambda event: event.time))
+        first.sort(key=lambda event: event.time)
+        self._log.put_all(self._completion.complete(first))
         self._schedule = Schedule(self._machine.now(), self._plan.duration_ns)
         self._stop.begin()
         self._ready()
@@ -181,7 +184,7 @@ class Trace:
             self._log.put(self._machine.clock())
             self._lookups.refresh_namespaces()
         wait_ms = self._schedule.wait_ms(before, self._consumer.next_deadline())
-        self._put_polled(self._session.poll(wait_ms))
+        self._put_polled(self._completion.complete(self._session.poll(wait_ms)))
         self._log.put_all(self._lookups.events(self._machine.now()))
         self._tick(before - GRACE_NS)
         self._log.flush_due()
@@ -207,7 +210,7 @@ class Trace:
 
     def _end(self, reason: str) -> None:
         """What is left in the kernel, then the End event."""
-        self._log.put_all(self._session.drain())
+        self._log.put_all(self._completion.complete(self._session.drain()))
         self._log.put_all(self._lookups.events(self._machine.now()))
         self._log.put(End(self._machine.now(), reason))
         self._log.close()

@@ -18,7 +18,7 @@ from tracer.events import TCP_CLOSE, TCP_ESTABLISHED, SocketView
 from tracer.system import sockets
 from tracer.system.netlink import NetlinkError
 from tracer.system.netns import in_netns, netns_cookie
-from tracer.system.sockets import Dump, udp_sockets
+from tracer.system.sockets import Dump, read_port, udp_sockets
 
 SO_COOKIE = 57
 
@@ -149,3 +149,33 @@ def test_thousands_of_sockets(box: Box) -> None:
     for truth in made:
         truth.bind(("127.0.0.1" if truth.family == socket.AF_INET else "::1", 0))
     assert {view.inode for view in _dump(box).sockets} == {_inode(truth) for truth in made}
+
+
+def test_the_sockets_of_one_port_of_both_families(box: Box) -> None:
+    """The kernel selects by the port: a crowd elsewhere is not even read."""
+    ours = []
+    for number in range(300):
+        family = socket.AF_INET6 if number % 3 == 0 else socket.AF_INET
+        truth = box.socket(family)
+        truth.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        truth.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 7599))
+        if number % 2:
+            truth.connect((truth.getsockname()[0], 6500 + number))
+        ours.append(truth)
+    for port in range(7500, 7520):
+        box.socket().bind(("127.0.0.1", port))
+    found: list[SocketView] = []
+    changed = in_netns(box.netns, lambda: read_port(7599, box.netns.inum, 5, found.append))
+    assert not changed
+    assert sorted(view.inode for view in found) == sorted(map(_inode, ours))
+    by_inode = {view.inode: view for view in found}
+    for truth in ours:
+        _check(by_inode[_inode(truth)], truth, box)
+    assert {view.netns_cookie for view in found} == {5}
+
+
+def test_a_port_nobody_is_on(box: Box) -> None:
+    box.socket().bind(("127.0.0.1", 7500))
+    found: list[SocketView] = []
+    in_netns(box.netns, lambda: read_port(7501, box.netns.inum, 0, found.append))
+    assert found == []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from tracer.events import Clock, Event, NetnsInfo, Owners
+from tracer.events import Clock, Event, NetnsInfo, Owners, SocketView
 from tracer.link import IncidentUpdate
 from tracer.system.snapshot import Snapshot
 
@@ -22,6 +22,10 @@ class FakeMachine:
     before: Snapshot = field(default_factory=Snapshot)
     infos: dict[int, NetnsInfo] = field(default_factory=dict)
     holders: dict[int, Owners] = field(default_factory=dict)
+    sockets: tuple[SocketView, ...] = ()
+    """What it finds on any port."""
+    unread: str | None = None
+    """Why these are not all."""
 
     def now(self) -> int:
         return self.time
@@ -35,6 +39,19 @@ class FakeMachine:
 
     def netns(self, inum: int, hint_pids: Iterable[int]) -> NetnsInfo | None:
         return self.infos.get(inum)
+
+    def sockets_on_port(
+        self,
+        inum: int,
+        cookie: int,
+        port: int,
+        hint_pids: Iterable[int],
+        take: Callable[[SocketView], None],
+    ) -> str | None:
+        for view in self.sockets:
+            take(view)
+        self.time += 3 * MS
+        return self.unread
 
     def is_named(self, inum: int, name: str) -> bool:
         return inum in self.infos and self.infos[inum].name == name

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
-from tracer.events import Clock, NetnsInfo, Owners
+from tracer.events import Clock, NetnsInfo, Owners, SocketView
 from tracer.system.clock import read_clock
 from tracer.system.netns import find_netns, in_netns, is_named
+from tracer.system.ports import sockets_on_port
 from tracer.system.processes import OwnerFinder
 from tracer.system.snapshot import Snapshot, netns_info, owners_events, take_snapshot
 
@@ -38,6 +39,17 @@ class ThisMachine:
             return None if found is None else in_netns(found, partial(netns_info, found))
         except OSError:
             return None
+
+    def sockets_on_port(
+        self,
+        inum: int,
+        cookie: int,
+        port: int,
+        hint_pids: Iterable[int],
+        take: Callable[[SocketView], None],
+    ) -> str | None:
+        """Hand each socket on a port to ``take``; returns why these are not all, or None."""
+        return sockets_on_port(inum, cookie, port, hint_pids, take)
 
     def is_named(self, inum: int, name: str) -> bool:
         """Whether a namespace's name leads to that number still."""

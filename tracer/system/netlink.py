@@ -9,7 +9,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 NETLINK_ROUTE = 0
@@ -49,23 +50,42 @@ def dump(protocol: int, request: int, body: bytes) -> list[bytes]:
     A dump during which the tables changed is asked for again, a few times; the last one is taken
     as it is. Raises NetlinkError, or OSError where the protocol is not there.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as channel:
-        channel.settimeout(_TIMEOUT_S)
-        channel.bind((0, 0))
+    with _channel(protocol) as channel:
         for sequence in range(1, _ATTEMPTS + 1):
-            bodies, interrupted = _dump_once(channel, request, body, sequence)
-            if not interrupted:
+            bodies: list[bytes] = []
+            if not _dump_once(channel, request, body, sequence, bodies.append):
                 break
         return bodies
 
 
+def read_dump(protocol: int, request: int, body: bytes, take: Callable[[bytes], None]) -> bool:
+    """Hand the body of each message of a dump to ``take`` as it is read, so that none is kept.
+
+    Returns whether the kernel says that the tables changed meanwhile. Raises as `dump` does, and
+    what ``take`` raises.
+    """
+    with _channel(protocol) as channel:
+        return _dump_once(channel, request, body, 1, take)
+
+
+@contextmanager
+def _channel(protocol: int) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as channel:
+        channel.settimeout(_TIMEOUT_S)
+        channel.bind((0, 0))
+        yield channel
+
+
 def _dump_once(
-    channel: socket.socket, request: int, body: bytes, sequence: int
-) -> tuple[list[bytes], bool]:
-    """The bodies, and whether the kernel says that they are not of one moment."""
+    channel: socket.socket,
+    request: int,
+    body: bytes,
+    sequence: int,
+    take: Callable[[bytes], None],
+) -> bool:
+    """Hand over the bodies; returns whether the kernel says that they are not of one moment."""
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
     channel.send(_HEADER.pack(_HEADER.size + len(body), request, flags, sequence, 0) + body)
-    bodies: list[bytes] = []
     interrupted = False
     while True:
         for message in parse_messages(_receive(channel)):
@@ -74,8 +94,8 @@ def _dump_once(
             interrupted = interrupted or bool(message.flags & _NLM_F_DUMP_INTR)
             if message.type in (_NLMSG_DONE, _NLMSG_ERROR):
                 _check(message)
-                return bodies, interrupted
-            bodies.append(message.body)
+                return interrupted
+            take(message.body)
 
 
 def _receive(channel: socket.socket) -> bytes:

@@ -9,19 +9,28 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tracer.events import SocketView
 from tracer.system.endpoints import socket_view
-from tracer.system.netlink import NETLINK_SOCK_DIAG, NetlinkError, dump, parse_attributes
+from tracer.system.netlink import (
+    NETLINK_SOCK_DIAG,
+    NetlinkError,
+    dump,
+    parse_attributes,
+    read_dump,
+)
 
 _SOCK_DIAG_BY_FAMILY = 20
 _INET_DIAG_SKV6ONLY = 11
 _ALL_STATES = 0xFFFFFFFF
 
-_REQUEST = struct.Struct("=BBBxI48x")  # inet_diag_req_v2
+# inet_diag_req_v2: family, protocol, extensions, states; then the socket's id, of which only the
+# local port is set, in network order (0: any).
+_REQUEST = struct.Struct("=BBBxI2s46x")
 # inet_diag_msg: family, state, timer, retrans; sport, dport (network order), src, dst, ifindex,
 # cookie in two halves; expires, rqueue, wqueue, uid, inode.
 _MESSAGE = struct.Struct("=BBBB2s2s16s16sIIIIIIII")
@@ -51,9 +60,29 @@ def udp_sockets(netns: int, netns_cookie: int) -> Dump:
 
 
 def _diag(family: int, netns: int, netns_cookie: int) -> list[SocketView]:
-    request = _REQUEST.pack(family, socket.IPPROTO_UDP, 0, _ALL_STATES)
-    bodies = dump(NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, request)
+    bodies = dump(NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _request(family))
     return [parse_diag(body, netns, netns_cookie) for body in bodies]
+
+
+def read_port(port: int, netns: int, netns_cookie: int, take: Callable[[SocketView], None]) -> bool:
+    """Hand every UDP socket on a port of the thread's netns to ``take``, as it is read.
+
+    The kernel selects by the port (net/ipv4/udp_diag.c:udp_dump). Returns whether it says that the
+    sockets changed meanwhile. Raises OSError where udp_diag cannot be had.
+    """
+    changed = False
+    for family in (socket.AF_INET, socket.AF_INET6):
+        changed |= read_dump(
+            NETLINK_SOCK_DIAG,
+            _SOCK_DIAG_BY_FAMILY,
+            _request(family, port),
+            lambda body: take(parse_diag(body, netns, netns_cookie)),
+        )
+    return changed
+
+
+def _request(family: int, port: int = 0) -> bytes:
+    return _REQUEST.pack(family, socket.IPPROTO_UDP, 0, _ALL_STATES, port.to_bytes(2, "big"))
 
 
 def parse_diag(body: bytes, netns: int, netns_cookie: int) -> SocketView:

@@ -1,0 +1,40 @@
+"""Groups of SO_REUSEPORT: sockets that share one local end, of which the kernel picks any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tracer.addresses import endpoint
+from tracer.events import Datagram, SocketView
+from tracer.match import Nearest, measure, takes_part
+
+
+def group_hint(
+    near: Nearest, sockets: Iterable[SocketView], datagram: Datagram, links: Mapping[int, str]
+) -> tuple[str, ...]:
+    """Says so when the socket named is one of a group: what holds for it, holds for each of them.
+
+    Only sockets known to have SO_REUSEPORT set count.
+    """
+    named = near.socket
+    if not named.reuseport:
+        return ()
+    group = [
+        view
+        for view in sockets
+        if _in_one_group(view, named)
+        and takes_part(view, datagram)
+        and measure(view, datagram, links=links).mismatch == near.mismatch
+    ]
+    if len(group) < 2:
+        return ()
+    where = endpoint(named.local, named.lport)
+    return (f"{len(group)} sockets share {where} by SO_REUSEPORT; all refuse it alike",)
+
+
+def _in_one_group(view: SocketView, named: SocketView) -> bool:
+    """As udp_reuseport_add_sock (net/ipv4/udp.c) puts them together."""
+    return bool(view.reuseport) and (
+        (view.family, view.local, view.device, view.v6only, view.uid)
+        == (named.family, named.local, named.device, named.v6only, named.uid)
+    )
