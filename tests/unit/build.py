@@ -18,6 +18,7 @@ from tracer.events import (
     MissCount,
     NetnsInfo,
     Owners,
+    PortDump,
     ReceivedIcmp,
     SockError,
     SocketSeen,
@@ -61,6 +62,7 @@ def sock(
     device: int = 0,
     cookie: int = 0,
     addr_lock: bool | None = None,
+    reuseport: bool | None = None,
 ) -> SocketView:
     """A socket; ``peer`` makes it connected, ``bound`` is the port lock."""
     address, port = split(local)
@@ -86,6 +88,7 @@ def sock(
         addr_lock=addr_lock,
         port_lock=bound,
         uid=0,
+        reuseport=reuseport,
     )
 
 
@@ -141,6 +144,20 @@ def miss(
         total=total,
         walk=None if no_walk else walked or walk(*candidates),
     )
+
+
+def read(
+    ms: float,
+    missed: Miss,
+    *sockets: SocketView,
+    total: int | None = None,
+    incomplete: str | None = None,
+) -> PortDump:
+    """What was read of a miss's port, in the millisecond before ``ms``."""
+    found = len(sockets) if total is None else total
+    netns = (missed.netns, missed.netns_cookie)
+    port = missed.datagram.dport
+    return PortDump(at(ms), at(ms - 1), missed.time, *netns, port, found, sockets, incomplete)
 
 
 def count(

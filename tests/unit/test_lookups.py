@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.samples import EVENTS, MISS, SOCKET, SOCKET6, TASK
-from tracer.events import Call, Close, Event, Holder, Miss, NetnsInfo, Owners, SockError
+from tracer.events import Call, Close, Event, Holder, Miss, NetnsInfo, Owners, PortDump, SockError
 from tracer.lookups import REFRESH_NS, Lookups
 
 NETNS = SOCKET.netns
@@ -131,6 +131,15 @@ def test_the_owners_of_a_walk_s_sockets(machine: Machine) -> None:
     assert machine.see(_miss()) == []
     assert machine.see(SockError(time=3, socket=SOCKET, errno=111)) == []
     assert machine.asked() == []
+
+
+def test_the_owners_of_the_nearest_sockets_that_were_read(machine: Machine) -> None:
+    crowd = tuple(replace(SOCKET, inode=inode) for inode in range(1, 100))
+    dump = PortDump(1, 1, 1, NETNS, 7, 53, 99, crowd, None)
+    machine.lookups.note(dump)
+    machine.look(0)
+    wanted = next(inodes for what, inodes, _ in machine.asked() if what == "owners")
+    assert wanted == tuple(range(1, 17))
 
 
 def test_owners_not_found_at_once_are_asked_for_again_without_the_hint(machine: Machine) -> None:

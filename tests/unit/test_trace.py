@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit import scenes
-from tests.unit.build import BOX, HOST, at, close, gram, miss, namespace, owners, seen, sock
+from tests.unit.build import BOX, HOST, at, close, gram, miss, namespace, owners, seen, sock, walk
 from tests.unit.fakes import MS, FakeMachine, FakeSession, LineRenderer, S
-from tracer.events import Clock, End, Event, Header, Loss, Miss, NetnsInfo, Owners, Tick
+from tracer.events import Clock, End, Event, Header, Loss, Miss, NetnsInfo, Owners, PortDump, Tick
 from tracer.link import SETTLE_NS, Linker
 from tracer.present import Presenter
 from tracer.recording.errors import RecordingError
@@ -128,6 +128,9 @@ EVENT_POOL = [
     *[e for e in scenes.run_b() if not isinstance(e, Header | End)],
     *_misses(4, 43000, 300),
     miss(43500, gram("10.0.0.1:9", "10.0.0.99:53"), SERVER, total=7, since=43000),
+    miss(
+        43550, gram("10.0.0.1:9", "10.0.0.99:53"), walked=walk(SERVER, lost=2), total=8, since=43000
+    ),
     close(43700, SERVER),
     Loss(at(43650), "call", 3),
 ]
@@ -315,6 +318,23 @@ def test_a_late_batch_does_not_settle_a_miss_before_its_look_ups(bench: Bench) -
     bench.run()
     first = bench.renderer.incidents[0]
     assert first["netns"]["name"] == "web"  # type: ignore[index]
+    assert bench.replayed() == bench.renderer.lines
+
+
+def test_a_short_walk_is_completed_in_the_log(bench: Bench) -> None:
+    """Even where everything, the settling time included, came out of the kernel at once."""
+    near = sock("10.0.0.1:53", "10.0.0.9:69", inode=5, name="")
+    bench.machine.sockets = (near,)
+    cut = walk(sock("10.0.0.2:53", inode=6), truncated=True, visited=256)
+    missed = miss(100, gram("10.0.0.9:9", "10.0.0.1:53"), walked=cut)
+    bench.session.batches[:] = [(at(600), [missed, *_misses(1, 500)])]
+    bench.run()
+    log = bench.recorded()
+    after = log[log.index(missed) + 1]
+    assert isinstance(after, PortDump)
+    assert (after.sockets, after.total) == ((near,), 1)
+    (first, *_) = bench.renderer.incidents
+    assert first["cause"] == "remote-port"
     assert bench.replayed() == bench.renderer.lines
 
 
