@@ -31,7 +31,8 @@ class Describer:
     def datagram(self, miss: Miss) -> Datagram:
         """The datagram, its interface by name where only the number was told."""
         datagram = miss.datagram
-        name = datagram.ifname or self._namespaces.links(miss.netns).get(datagram.ifindex, "")
+        links = self._namespaces.links(miss.netns, miss.netns_cookie)
+        name = datagram.ifname or links.get(datagram.ifindex, "")
         return replace(datagram, ifname=name)
 
     def netns(self, inum: int, cookie: int) -> Netns:
@@ -84,7 +85,8 @@ class Describer:
     def _device(self, view: SocketView) -> str | None:
         if not view.device:
             return None
-        return self._namespaces.links(view.netns).get(view.device, str(view.device))
+        links = self._namespaces.links(view.netns, view.netns_cookie)
+        return links.get(view.device, str(view.device))
 
     def _closed(self, record: SocketRecord) -> Closed | None:
         close = record.closed

@@ -77,6 +77,11 @@ class Episode:
             self.told[socket, error.errno] = error
         return True
 
+    def doubt(self, caveat: str) -> None:
+        """Note once what is doubtful beside the verdict."""
+        if caveat not in self.caveats:
+            self.caveats.append(caveat)
+
     def lose(self, what: str, count: int) -> None:
         """Note that evidence was lost around the miss."""
         self.losses[what] = self.losses.get(what, 0) + count

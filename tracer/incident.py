@@ -12,6 +12,9 @@ from tracer.timefmt import utc_text
 
 SCHEMA = 1
 
+# /proc tells a process's start to the clock tick, which is a hundredth of a second or shorter.
+_TICK_NS = 10_000_000
+
 Json = dict[str, object]
 
 # Names of the codes of "destination unreachable": ICMP type 3 (include/uapi/linux/icmp.h) and
@@ -81,6 +84,13 @@ class Process:
     comm: str
     fd: int | None
     start: int | None
+
+    def is_the(self, other: Process) -> bool:
+        """Whether it is that process, and not another one under its number."""
+        same = self.pid == other.pid
+        if self.start is None or other.start is None:
+            return same
+        return same and abs(self.start - other.start) <= _TICK_NS
 
     def to_json(self) -> Json:
         return {

@@ -92,7 +92,7 @@ class Judge:
         if not miss.proven:
             return Verdict(Cause.REJECTED)
         closed = self._closed(miss)
-        links = self._namespaces.links(miss.netns)
+        links = self._namespaces.links(miss.netns, miss.netns_cookie)
         near = nearest(
             on_port,
             miss.datagram,
@@ -145,7 +145,7 @@ class Judge:
         """A socket closed before the miss that would have taken the datagram, at its close or
         before its last connect(); exact at its close first, then the latest closed."""
         found: list[tuple[bool, int, Nearest]] = []
-        links = self._namespaces.links(miss.netns)
+        links = self._namespaces.links(miss.netns, miss.netns_cookie)
         place = (miss.netns, miss.datagram.dport)
         for record in self._table.closed_on_port(*place, miss.time, miss.netns_cookie):
             if record.closed is None or not takes_part(record.view, miss.datagram):
@@ -200,7 +200,9 @@ class Judge:
         return hints[:_ELSEWHERE]
 
     def _holds(self, view: SocketView, address: str) -> bool:
-        return not is_any(view.local) or self._namespaces.holds(view.netns, address)
+        if not is_any(view.local):
+            return True
+        return self._namespaces.holds(view.netns, address, view.netns_cookie)
 
 
 def _takes(view: SocketView, miss: Miss) -> bool:

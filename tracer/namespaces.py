@@ -9,6 +9,11 @@ from tracer.events import NetnsInfo
 from tracer.lru import Lru
 
 
+def same_netns(one: int, other: int) -> bool:
+    """Whether two cookies met under one inode number can be of one namespace; 0: not known."""
+    return one == other or 0 in (one, other)
+
+
 class Namespaces:
     """The latest NetnsInfo of each namespace; bounded."""
 
@@ -31,21 +36,25 @@ class Namespaces:
 
     def name(self, inum: int, cookie: int) -> str | None:
         """The namespace's name; a reused inode number, told by the cookie, has none."""
-        info = self._known.get(inum)
-        if info is None or (info.cookie and cookie and info.cookie != cookie):
-            return None
-        return info.name
+        info = self._info(inum, cookie)
+        return info.name if info else None
 
-    def links(self, inum: int) -> Mapping[int, str]:
+    def links(self, inum: int, cookie: int = 0) -> Mapping[int, str]:
         """Interface names by ifindex."""
-        return self._links.get(inum, {})
+        return self._links[inum] if self._info(inum, cookie) else {}
 
     def holders(self, address: str) -> list[NetnsInfo]:
         """The namespaces in which an address that is no loopback address is local."""
         found = [inum for inum, held in self._addresses.items() if unmapped(address) in held]
         return [] if is_loopback(address) else [i for i in map(self._known.get, found) if i]
 
-    def holds(self, inum: int, address: str) -> bool:
+    def holds(self, inum: int, address: str, cookie: int = 0) -> bool:
         """Whether the address is local there; every namespace holds the loopback addresses."""
         address = unmapped(address)
-        return is_loopback(address) or address in self._addresses.get(inum, frozenset())
+        known = self._info(inum, cookie) is not None
+        return is_loopback(address) or (known and address in self._addresses[inum])
+
+    def _info(self, inum: int, cookie: int) -> NetnsInfo | None:
+        """What is known of it; nothing of a namespace that had the number before."""
+        info = self._known.get(inum)
+        return info if info is not None and same_netns(info.cookie, cookie) else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tracer.addresses import is_any, unmapped
 from tracer.events import Miss, SocketView
-from tracer.namespaces import Namespaces
+from tracer.namespaces import Namespaces, same_netns
 from tracer.socktable import Ends, SocketRecord, SocketTable
 from tracer.timefmt import NS
 
@@ -39,7 +39,7 @@ class OriginFinder:
             # What arrives on loopback has not left its namespace; elsewhere the same address and
             # port can exist once more.
             if within or miss.datagram.ifname in ("lo", ""):
-                records = [r for r in records if r.view.netns == miss.netns]
+                records = [r for r in records if _in_netns_of(miss, r.view)]
             chosen = _alive(records, miss.time) or _last_closed(records)
             if len(chosen) == 1:
                 return Origin(chosen[0].view)
@@ -61,7 +61,11 @@ class OriginFinder:
         view = record.view
         if not is_any(view.local):
             return unmapped(view.local) == src
-        return self._namespaces.holds(view.netns, src)
+        return self._namespaces.holds(view.netns, src, view.netns_cookie)
+
+
+def _in_netns_of(miss: Miss, view: SocketView) -> bool:
+    return view.netns == miss.netns and same_netns(view.netns_cookie, miss.netns_cookie)
 
 
 def _alive(records: list[SocketRecord], when: int) -> list[SocketRecord]:

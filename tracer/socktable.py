@@ -11,6 +11,7 @@ from tracer.addresses import unmapped
 from tracer.events import Call, Close, Holder, Owners, SockError, SocketView, Task
 from tracer.lru import Lru
 from tracer.match import is_connected
+from tracer.namespaces import same_netns
 
 # Successful connects kept for each socket: the one that set the present four-tuple, and the earlier
 # ones for a miss that is judged after the socket moved on.
@@ -193,6 +194,9 @@ class SocketTable:
                 key = SocketKey(view.netns, f"sock {view.sock}")
         record = self._open.records.touch(key)
         if record is None:
+            if lingering is not None:
+                # Its inode is in use again: who held the closed socket does not hold this one.
+                self._holders.pop(view.inode)
             record = SocketRecord(key, view, when)
             self._shelve(record)
         elif when >= record.seen:
@@ -331,11 +335,6 @@ class SocketTable:
             self._closed.take(oldest.key)
             self._unname(oldest)
             oldest = self._closed.records.oldest()
-
-
-def same_netns(one: int, other: int) -> bool:
-    """Whether two cookies met under one inode number can be of one namespace; 0: not known."""
-    return one == other or 0 in (one, other)
 
 
 def _still_closing(record: SocketRecord, view: SocketView, when: int) -> bool:

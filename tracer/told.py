@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracer.addresses import is_any, unmapped
+from tracer.attribution import is_ambiguous, possible_misses
 from tracer.counts import Flow
 from tracer.episode import Episode
 from tracer.episodes import Episodes
@@ -16,6 +17,8 @@ from tracer.socktable import ends_of
 
 # Errors of one flow that wait at a time.
 _WAITING = 4
+
+_AMBIGUOUS = "an error was queued on a socket that can have sent this or its like in another netns"
 
 
 class ErrorsTold:
@@ -52,7 +55,12 @@ class ErrorsTold:
             for episode in self._episodes_of(error.socket)
             if episode.miss.time <= error.time <= episode.last + self._settle_ns
         ]
-        return max(in_time, key=lambda episode: episode.miss.time, default=None)
+        possible = possible_misses(error.socket, in_time)
+        if is_ambiguous(possible):
+            for episode in possible:
+                episode.doubt(_AMBIGUOUS)
+            return None
+        return max(possible, key=lambda episode: episode.miss.time, default=None)
 
     def _episodes_of(self, view: SocketView) -> Iterator[Episode]:
         """Misses of datagrams a socket sent: by its four-tuple; else those just now in the air."""
@@ -67,7 +75,7 @@ class ErrorsTold:
         if view.lport != datagram.sport:
             return False
         if is_any(view.local):
-            return self._namespaces.holds(view.netns, datagram.src)
+            return self._namespaces.holds(view.netns, datagram.src, view.netns_cookie)
         return unmapped(view.local) == datagram.src
 
 

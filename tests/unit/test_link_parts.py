@@ -139,3 +139,15 @@ def test_forgotten_keys_leave_nothing_behind() -> None:
         episodes.state(key_of(miss(1, gram("10.0.0.9:1", f"10.0.0.1:{port}"))))
     assert retired == [1, 2, 3]
     assert len(episodes._flows) == 2
+
+
+def test_what_is_known_of_a_namespace_is_not_of_another_with_its_number() -> None:
+    namespaces = Namespaces(2)
+    namespaces.learn(namespace(1, HOST, "x", "10.0.0.1"))
+    assert namespaces.name(HOST, 1) == "x"
+    assert namespaces.links(HOST, 1)[2] == "eth0"
+    assert namespaces.holds(HOST, "10.0.0.1", 1)
+    assert namespaces.name(HOST, 2) is None
+    assert namespaces.links(HOST, 2) == {}
+    assert not namespaces.holds(HOST, "10.0.0.1", 2)
+    assert namespaces.holds(HOST, "127.0.0.1", 2)

@@ -90,7 +90,7 @@ def _bound(bind: Bind, socket: Socket, incident: Incident) -> str:
 
 def _caller(by: Process, socket: Socket) -> str:
     """``its``, or the name of a process that does not hold the socket (any more)."""
-    holds = any(process.pid == by.pid for process in socket.processes)
+    holds = any(process.is_the(by) for process in socket.processes)
     return "its" if holds else f"{process(by)}'s"
 
 
