@@ -99,7 +99,7 @@ class Completion:
 
     def _serve(self, port: _Port, misses: Sequence[Miss], began: int) -> list[PortDump]:
         total = 0
-        lists = [Shortlist(miss.datagram, NEAREST, _walked(miss)) for miss in misses]
+        lists = [_shortlist(miss) for miss in misses]
 
         def take(view: SocketView) -> None:
             nonlocal total
@@ -128,8 +128,10 @@ class Completion:
         return None if self._allowance > 0 else "reading sockets has taken its share of the time"
 
 
-def _walked(miss: Miss) -> list[int]:
-    return [view.inode for view in miss.walk.candidates] if miss.walk else []
+def _shortlist(miss: Miss) -> Shortlist:
+    walked = miss.walk.candidates if miss.walk else ()
+    known = (view.inode for view in walked)
+    return Shortlist(miss.datagram, NEAREST, known, l3mdev_accept=miss.l3mdev_accept)
 
 
 def _dump(

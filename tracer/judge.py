@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tracer.addresses import endpoint, is_any
 from tracer.causes import Cause
 from tracer.describe import Describer, label, netns_words
-from tracer.events import Call, Miss, PortDump, ReceivedIcmp, SocketView
+from tracer.events import Call, Close, Miss, PortDump, ReceivedIcmp, SocketView
 from tracer.match import Mismatch, Nearest, failing_checks, is_connected, nearest, takes_part
 from tracer.namespaces import Namespaces
 from tracer.onport import Ports
@@ -78,6 +78,10 @@ class Judge:
         )
         return Verdict(Cause.REMOTE, certain=not caveats, caveats=caveats)
 
+    def note(self, change: Call | Close) -> None:
+        """Take notice of what may change a port between a miss and what is read for it."""
+        self._ports.note(change)
+
     def known_on_port(self, miss: Miss) -> tuple[SocketView, ...]:
         """The sockets known from before, to be asked at the miss; empty where its walk suffices."""
         return self._ports.known(miss)
@@ -103,7 +107,7 @@ class Judge:
         if racing is not None:
             return Verdict(Cause.CONNECT_RACE, racing)
         if near is not None and near.mismatch:
-            hints = group_hint(near, on_port, miss.datagram, links)
+            hints = group_hint(near, on_port, miss, links)
             hints += self._closed_hint(closed, describer) if _exact(closed) else ()
             return Verdict(near.mismatch[0].field, near.socket, near.mismatch, hints=hints)
         if closed is not None:

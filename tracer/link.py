@@ -173,8 +173,10 @@ class Linker:
                     self._tell(event)
             case Call():
                 self._table.called(event)
+                self._judge.note(event)
             case Close():
                 self._table.close(event)
+                self._judge.note(event)
             case SocketSeen():
                 self._table.observe(event.socket, event.time)
             case Owners():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tracer.events import Miss, PortDump, SocketView, falls_short
-from tracer.socktable import SocketKey, SocketRecord, SocketTable, ends_of, merged
+from tracer.events import Call, Close, Miss, PortDump, SocketView, falls_short
+from tracer.namespaces import same_netns
+from tracer.socktable import SocketKey, SocketTable, ends_of, merged
 from tracer.timefmt import duration_text
+
+# Calls and closes remembered, of all ports: a reading takes milliseconds.
+_RECENT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +36,9 @@ class _Changes:
     there: list[SocketView] = field(default_factory=list)
     """Those that were on the port at the miss, as they were then."""
     missed: int = 0
-    """How many more sockets were on the port at the miss than in the reading."""
-
-    def add(self, record: SocketRecord, before: SocketView, port: int) -> None:
-        """A socket that is not what it was: ``before`` is how it was at the miss."""
-        self.keys.add(record.key)
-        if before.lport == port:
-            self.there.append(before)
-        self.missed += (before.lport == port) - (record.closed is None)
+    """How many more sockets were on the port at the miss than at the end of the reading."""
+    forgotten: bool = False
+    """There may have been more."""
 
 
 class Ports:
@@ -46,6 +46,11 @@ class Ports:
 
     def __init__(self, table: SocketTable) -> None:
         self._table = table
+        self._recent: deque[Call | Close] = deque(maxlen=_RECENT)
+
+    def note(self, change: Call | Close) -> None:
+        """Take notice of what may have changed a port between a miss and what is read for it."""
+        self._recent.append(change)
 
     def known(self, miss: Miss) -> tuple[SocketView, ...]:
         """The sockets known from before, to be asked at the miss; empty where its walk suffices."""
@@ -80,25 +85,52 @@ class Ports:
         caveats = [_complete(miss, dump, total - len(walked))]
         if changes.keys:
             caveats.append(f"{len(changes.keys)} of the port's sockets changed between the two")
-        return OnPort(sockets, total, not changes.keys, tuple(caveats))
+        if changes.forgotten:
+            caveats.append("more changes came between the two than are remembered")
+        certain = not changes.keys and not changes.forgotten
+        return OnPort(sockets, total, certain, tuple(caveats))
 
     def _changes(self, miss: Miss, dump: PortDump) -> _Changes:
-        """Sockets closed, bound or connected after the miss and before the end of the reading."""
+        """Sockets closed, bound, connected... after the miss and before the end of the reading."""
         changes, port = _Changes(), miss.datagram.dport
-        for record in self._table.closed_on_port(miss.netns, port, dump.time, miss.netns_cookie):
-            if record.closed is not None and record.closed.time > miss.time:
-                before = record.before_changes(miss.time, dump.time)
-                changes.add(record, before or record.view, port)
-        for record in self._table.on_port(miss.netns, port, miss.netns_cookie):
-            before = record.before_changes(miss.time, dump.time)
-            if before is not None:
-                changes.add(record, before, port)
+        full = len(self._recent) == self._recent.maxlen
+        changes.forgotten = full and self._recent[0].time > miss.time
+        for key, steps in self._steps(miss, dump).items():
+            if not any(port in (before.lport, after.lport) for before, after in steps):
+                continue
+            was_there, is_there = steps[0][0].lport == port, steps[-1][1].lport == port
+            changes.keys.add(key)
+            changes.there += [steps[0][0]] if was_there else []
+            changes.missed += was_there - is_there
         return changes
+
+    def _steps(
+        self, miss: Miss, dump: PortDump
+    ) -> dict[SocketKey, list[tuple[SocketView, SocketView]]]:
+        """What each socket of the namespace was before and after each change, in their order.
+
+        A closed socket is one without a port.
+        """
+        found: dict[SocketKey, list[tuple[SocketView, SocketView]]] = {}
+        for change in sorted(self._recent, key=lambda change: change.time):
+            if isinstance(change, Close):
+                began, step = change.time, (change.socket, replace(change.socket, lport=0))
+            else:
+                began, step = change.entered, (change.before, change.after)
+            in_time = change.time > miss.time and began <= dump.time
+            failed = isinstance(change, Call) and change.error
+            if in_time and not failed and _of_netns(miss, step[1]):
+                found.setdefault(self._table.key(step[1]), []).append(step)
+        return found
 
     def _filled_in(self, view: SocketView) -> SocketView:
         """A dump's view with what dumps do not tell, from the same socket seen otherwise."""
         record = self._table.record(view)
         return view if record is None else merged(record.view, view)
+
+
+def _of_netns(miss: Miss, view: SocketView) -> bool:
+    return view.netns == miss.netns and same_netns(view.netns_cookie, miss.netns_cookie)
 
 
 def _distinct(views: Iterable[SocketView]) -> list[SocketView]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tracer.addresses import endpoint
-from tracer.events import Datagram, SocketView
-from tracer.match import Nearest, measure, takes_part
+from tracer.events import Miss, SocketView
+from tracer.match import Nearest, failing_checks
 
 
 def group_hint(
-    near: Nearest, sockets: Iterable[SocketView], datagram: Datagram, links: Mapping[int, str]
+    near: Nearest, sockets: Iterable[SocketView], miss: Miss, links: Mapping[int, str]
 ) -> tuple[str, ...]:
     """Says so when the socket named is one of a group: what holds for it, holds for each of them.
 
@@ -19,12 +19,12 @@ def group_hint(
     named = near.socket
     if not named.reuseport:
         return ()
+    accept = miss.l3mdev_accept
     group = [
         view
         for view in sockets
         if _in_one_group(view, named)
-        and takes_part(view, datagram)
-        and measure(view, datagram, links=links).mismatch == near.mismatch
+        and failing_checks(view, miss.datagram, links=links, l3mdev_accept=accept) == near.mismatch
     ]
     if len(group) < 2:
         return ()

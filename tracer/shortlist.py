@@ -13,10 +13,19 @@ class Shortlist:
 
     Those that take no part in the datagram's lookup come after all others. ``known`` are inodes of
     sockets that are not wanted; a socket that is offered twice, the same, is kept once.
+    ``l3mdev_accept`` as in `Miss`.
     """
 
-    def __init__(self, datagram: Datagram, limit: int, known: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        datagram: Datagram,
+        limit: int,
+        known: Iterable[int] = (),
+        *,
+        l3mdev_accept: bool = False,
+    ) -> None:
         self._datagram = datagram
+        self._l3mdev_accept = l3mdev_accept
         self._limit = limit
         self._known = frozenset(known) - {0}
         self._kept: dict[tuple[bool, Distance], SocketView] = {}
@@ -36,7 +45,9 @@ class Shortlist:
 
     def _rank(self, view: SocketView) -> tuple[bool, Distance]:
         part = takes_part(view, self._datagram)
-        item = measure(view, self._datagram) if part else Nearest(view, ())
+        item = Nearest(view, ())
+        if part:
+            item = measure(view, self._datagram, l3mdev_accept=self._l3mdev_accept)
         return (not part, distance(item, self._datagram.family))
 
     def _cut(self) -> None:

@@ -79,12 +79,6 @@ class SocketRecord:
                 return call
         return None
 
-    def before_changes(self, since: int, until: int) -> SocketView | None:
-        """The socket before the first call that changed it in a span of time; None: none did."""
-        calls = [self.bound, *self.connects] if self.bound else self.connects
-        changes = [call for call in calls if since < call.time and call.entered <= until]
-        return min(changes, key=lambda call: call.entered).before if changes else None
-
 
 class Ends(NamedTuple):
     """A socket's four-tuple, mapped addresses as IPv4."""

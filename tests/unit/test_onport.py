@@ -150,6 +150,28 @@ def test_a_socket_closed_after_the_miss_was_there() -> None:
     assert not incident.certain
 
 
+def test_a_socket_that_was_disconnected_and_lost_its_port_was_there() -> None:
+    """As connect(AF_UNSPEC) does to one whose port the kernel chose."""
+    nowhere = sock("0.0.0.0:0", inode=5)
+    call = replace(connect(1005, NEAR, nowhere), op="disconnect", requested=None)
+    incident = only(MISS, read(1012, MISS, total=1), call)
+    assert named(incident) == "10.0.0.1:53"
+    assert incident.candidates == 1
+    assert not incident.certain
+
+
+def test_a_call_that_failed_changed_nothing() -> None:
+    call = connect(1005, NEAR, NEAR, error=101)
+    assert only(MISS, read(1012, MISS, NEAR, total=2), call).certain
+
+
+def test_more_changes_than_are_remembered() -> None:
+    elsewhere = [bind(1001 + n / 1000, sock("0.0.0.0:99", inode=1000 + n)) for n in range(5000)]
+    incident = only(MISS, read(1100, MISS, NEAR, total=2), *elsewhere)
+    assert not incident.certain
+    assert "more changes came between the two than are remembered" in incident.caveats
+
+
 def test_a_socket_that_came_and_went_was_not() -> None:
     incident = only(MISS, read(1012, MISS, total=1), bind(1003, SERVING), close(1005, SERVING))
     assert incident.cause is Cause.LOCAL_ADDRESS

@@ -104,6 +104,17 @@ def test_a_shortlist_holds_no_more_than_twice_its_limit() -> None:
     assert [view.inode for view in shortlist.sockets()] == [1, 2, 3, 4]
 
 
+def test_a_shortlist_knows_whether_a_vrfs_datagrams_are_taken_by_all() -> None:
+    inside = gram("10.0.0.9:4000", "10.0.0.1:53", ifindex=9, sdif=2)
+    unbound = sock("0.0.0.0:53", "10.0.0.9:1", inode=2)
+    bound = sock("0.0.0.0:53", inode=1, device=5)
+    for accept, first in ((False, bound), (True, unbound)):
+        shortlist = Shortlist(inside, 1, l3mdev_accept=accept)
+        shortlist.offer(unbound)
+        shortlist.offer(bound)
+        assert shortlist.sockets() == (first,)
+
+
 def test_a_shortlist_leaves_out_what_is_known() -> None:
     shortlist = Shortlist(FOUR, 4, known=(1, 0))
     nameless = sock("10.0.0.2:53", inode=0)
