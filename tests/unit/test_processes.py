@@ -141,3 +141,16 @@ def test_names_that_look_like_fields(name: bytes, udp: socket.socket) -> None:
         child.communicate(b"\n")
     assert told == name.decode("utf-8", "backslashreplace")
     assert abs(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - start) < 60_000_000_000
+
+
+def test_a_pid_in_use_again_while_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What held the socket is gone when the name is read: that name is another process's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        inode = _inode(udp)
+
+        def name_of_the_next(pid: int) -> str:
+            udp.close()
+            return "next"
+
+        monkeypatch.setattr(processes, "comm_of", name_of_the_next)
+        assert holders_in([os.getpid()], {inode}) == {}

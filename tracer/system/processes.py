@@ -69,6 +69,8 @@ def holders_in(pids: Iterable[int], inodes: Collection[int]) -> Holders:
         if not held:
             continue
         comm, start_ns = comm_of(pid), start_of(pid)
+        # One that ended meanwhile may have left its number, and these, to another.
+        held = [(inode, fd) for inode, fd in held if _socket_at(pid, fd) == inode]
         for inode, fd in sorted(held):
             found.setdefault(inode, []).append(Holder(pid, comm, fd, start_ns))
     return {inode: tuple(holders) for inode, holders in found.items()}
@@ -76,13 +78,20 @@ def holders_in(pids: Iterable[int], inodes: Collection[int]) -> Holders:
 
 def _sockets_of(pid: int) -> Iterator[tuple[int, int]]:
     """(inode, fd) of each socket a process holds."""
-    directory = f"/proc/{pid}/fd"
     with suppress(OSError):
-        for fd in os.listdir(directory):
-            with suppress(OSError, ValueError):
-                link = os.readlink(f"{directory}/{fd}")
-                if link.startswith("socket:["):
-                    yield int(link[8:-1]), int(fd)
+        for fd in map(int, os.listdir(f"/proc/{pid}/fd")):
+            inode = _socket_at(pid, fd)
+            if inode is not None:
+                yield inode, fd
+
+
+def _socket_at(pid: int, fd: int) -> int | None:
+    """The inode of the socket that a descriptor is; None where it is none, or gone."""
+    with suppress(OSError):
+        link = os.readlink(f"/proc/{pid}/fd/{fd}")
+        if link.startswith("socket:["):
+            return int(link[8:-1])
+    return None
 
 
 def comm_of(pid: int) -> str:
