@@ -274,6 +274,8 @@ def _recorded(live: Live, port: int, inum: int) -> list[Json]:
     """The calls and closes on a port of a namespace that have reached the recording."""
     found = []
     for line in live.recording.read_bytes().splitlines()[:-1]:
+        if b'"lport":%d,' % port not in line:
+            continue
         event = json.loads(line)
         view = {"call": "after", "close": "socket"}.get(event["kind"])
         if view and (event[view]["netns"], event[view]["lport"]) == (inum, port):
