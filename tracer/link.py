@@ -173,7 +173,7 @@ class Linker:
             case Close():
                 self._table.close(event)
             case SocketSeen():
-                self._table.observe(event.socket, event.time)
+                self._table.observe(event.socket, event.time, "dump")
             case Owners():
                 self._table.owned(event)
             case NetnsInfo():
@@ -248,6 +248,7 @@ class Linker:
     def _loss(self, event: Loss) -> None:
         self._lost[event.what] = self._lost.get(event.what, 0) + event.count
         self._losses.append(event)
+        self._table.lose(event)
         for episode in self._recent:
             near = abs(event.time - episode.miss.time) <= _LOSS_REACH_NS
             if near or episode.verdict is None:
