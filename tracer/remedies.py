@@ -20,6 +20,11 @@ _TFTP = 69
 # Not a refusal: the next link on the way takes smaller datagrams only.
 _TOO_BIG = ("fragmentation-needed", "packet-too-big")
 
+# Who sends the ICMP when ARP or neighbour discovery has found nobody (net/ipv4/route.c,
+# net/ipv6/route.c), and when there is no route for a datagram that came in to be passed on.
+_NO_NEIGHBOUR = ("ipv4_link_failure", "ipv4_send_dest_unreach", "ip6_link_failure")
+_NO_ROUTE = ("ip_error", "ip6_pkt_drop")
+
 Checks = dict[Cause, Mismatch]
 
 
@@ -290,7 +295,14 @@ def _look_elsewhere(incident: Incident) -> str:
 def _ask_the_filter(incident: Incident) -> str:
     """The command that lists the rules of the very subsystem that sent the ICMP."""
     where, enter, hooks = _where(incident), _enter(incident), _hooks(incident)
-    caller = incident.lookup.caller or ""
+    caller, dst = incident.lookup.caller or "", incident.datagram.dst
+    if caller.startswith(_NO_NEIGHBOUR):
+        return (
+            f"nobody answers for {dst} on its link: look whether it is up, then at {enter}ip neigh "
+            f"and {enter}ip route get {dst}"
+        )
+    if caller.startswith(_NO_ROUTE):
+        return f"{where} has no route to {dst}: {enter}ip route get {dst} says what there is"
     if caller.startswith("nft_reject"):
         family = _NFT_FAMILIES.get(caller.removeprefix("nft_reject_").partition("_")[0], "")
         return (

@@ -389,6 +389,20 @@ def test_ipv4_alone_is_listened_to() -> None:
             "FORWARD and those it calls",
         ),
         (
+            "ipv4_link_failure",
+            1,
+            "no lookup missed: ipv4_link_failure sent the ICMP (host-unreachable)",
+            "nobody answers for 10.0.0.1 on its link: look whether it is up, then at "
+            "ip netns exec web ip neigh and ip netns exec web ip route get 10.0.0.1",
+        ),
+        (
+            "ip_error",
+            0,
+            "no lookup missed: ip_error sent the ICMP (net-unreachable)",
+            "netns web has no route to 10.0.0.1: ip netns exec web ip route get 10.0.0.1 says what "
+            "there is",
+        ),
+        (
             None,
             77,
             "no lookup missed: another caller sent the ICMP (type 3 code 77)",
