@@ -5,14 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import blake2b
 
-from tracer.advice import advise
+from tracer.causes import Cause
 from tracer.describe import Describer
 from tracer.episode import Episode
 from tracer.errnos import errno_name
 from tracer.events import LOSSES, Header, Miss, SocketView
-from tracer.incident import Icmp, IcmpStatus, Incident, Lookup, NotTold, Socket, Told, icmp_name
+from tracer.incident import (
+    Icmp,
+    IcmpStatus,
+    Incident,
+    Lookup,
+    NotTold,
+    SetBy,
+    Socket,
+    Told,
+    icmp_name,
+)
 from tracer.judge import Verdict
-from tracer.match import is_connected
+from tracer.match import Mismatch, is_connected
+from tracer.remedies import advise
 from tracer.socktable import Ends, ends_of
 
 
@@ -48,6 +59,8 @@ def compose(
         advice=(),
         certain=verdict.certain and not episode.losses,
         caveats=(*verdict.caveats, *_caveats(episode, origin, header)),
+        set_by=_set_by(verdict, episode, describer),
+        sender_holds_peer=_sender_holds_peer(verdict.mismatch, origin, describer),
     )
     return replace(incident, advice=advise(incident))
 
@@ -72,6 +85,26 @@ def _described(
         processes=now.processes if held else earlier.processes,
         closed=earlier.closed or now.closed,
     )
+
+
+def _set_by(verdict: Verdict, episode: Episode, describer: Describer) -> tuple[SetBy, ...]:
+    """What gave the socket each value that refused; an update keeps what was told, as above."""
+    view, earlier = verdict.socket, episode.incident
+    if view is None:
+        return ()
+    if earlier is not None and earlier.socket is not None:
+        same_socket = earlier.socket.inode == view.inode
+        if same_socket and earlier.mismatch == verdict.mismatch:
+            return earlier.set_by
+    return tuple(describer.set_by(check, view, episode.miss) for check in verdict.mismatch)
+
+
+def _sender_holds_peer(
+    mismatch: tuple[Mismatch, ...], origin: SocketView | None, describer: Describer
+) -> bool:
+    """Whether the sender's namespace has the address that the socket waits to hear from."""
+    awaited = [check.socket for check in mismatch if check.field is Cause.REMOTE_ADDRESS]
+    return origin is not None and any(describer.holds(origin.netns, a) for a in awaited)
 
 
 def _id(episode: Episode, header: Header | None) -> str:

@@ -4,16 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, cast
 
 from tracer.addresses import endpoint, is_any
 from tracer.errnos import errno_name
-from tracer.events import Call, Close, Datagram, Holder, Miss, SockError, SocketView, Task
-from tracer.incident import Bind, Closed, Connect, LocalAndPeer, Netns, Process, Socket
-from tracer.match import is_connected
+from tracer.events import Call, Close, Datagram, Family, Holder, Miss, SockError, SocketView, Task
+from tracer.incident import (
+    Bind,
+    Closed,
+    Connect,
+    KeptBy,
+    LocalAndPeer,
+    Netns,
+    Process,
+    SetBy,
+    Socket,
+    Source,
+)
+from tracer.match import Mismatch, is_connected
 from tracer.namespaces import Namespaces
+from tracer.provenance import Field, History, Unseen, setting, value
 from tracer.socktable import SocketRecord, SocketTable
 from tracer.timefmt import NS, Anchor
+
+# Why no call is named, in words.
+_UNSEEN: dict[Unseen, str] = {
+    "older": "older than the trace",
+    "unrecorded": "no record of the call",
+    "dropped": "too many calls since, the record of this one was dropped",
+}
+
+# What sets a field that no probe sees.
+_UNTRACED: dict[Field, str] = {
+    "device": "setsockopt(SO_BINDTODEVICE)",
+    "ipv6-only": "setsockopt(IPV6_V6ONLY), or net.ipv6.bindv6only",
+}
 
 
 class Describer:
@@ -34,6 +59,10 @@ class Describer:
         links = self._namespaces.links(miss.netns, miss.netns_cookie)
         name = datagram.ifname or links.get(datagram.ifindex, "")
         return replace(datagram, ifname=name)
+
+    def holds(self, netns: int, address: str) -> bool:
+        """Whether a namespace is known to have a local address."""
+        return self._namespaces.holds(netns, address)
 
     def netns(self, inum: int, cookie: int) -> Netns:
         return Netns(inum, cookie, self._namespaces.name(inum, cookie))
@@ -60,7 +89,62 @@ class Describer:
             connect=self._connect(connect) if connect else None,
             bind=self._bind(record, view) if record else None,
             address_bound=view.addr_lock,
+            port_set_by=self._set_by("port", str(view.lport), view, view.family, when),
         )
+
+    def set_by(self, check: Mismatch, view: SocketView, miss: Miss) -> SetBy:
+        """What gave the socket the value that refused the datagram."""
+        field = cast(Field, check.field.value)
+        return self._set_by(field, check.socket, view, miss.datagram.family, miss.time)
+
+    def _set_by(
+        self, field: Field, shown: str, view: SocketView, family: Family, when: int
+    ) -> SetBy:
+        record = self._table.record(view)
+        history = record.history if record else History(view)
+        found = setting(history, view, field, family, when)
+        call = found.call
+        connected_before = call is not None and is_connected(call.before)
+        return SetBy(
+            call=call.op if call else None,
+            time=self.time(call.time) if call else None,
+            by=self._task(call.task) if call else None,
+            requested=_requested(call) if call else None,
+            before=self._shown(call.before, field, family) if call else None,
+            value=shown,
+            source=_source_of(call, field) if call else _source_by_locks(view, field),
+            why=self._why(found.unseen, field) if found.unseen else None,
+            kept_by=self._kept_by(found.kept_by) if found.kept_by else None,
+            connects=history.connects_by(when),
+            peer_before=_local_and_peer(call.before).peer if call and connected_before else None,
+        )
+
+    def _kept_by(self, call: Call) -> KeptBy:
+        return KeptBy(call.op, self.time(call.time), self._task(call.task), _requested(call))
+
+    def _shown(self, view: SocketView, field: Field, family: Family) -> str | None:
+        """A field's value as a mismatch shows it; None for a peer or a port that is not set."""
+        if field == "local-address" and is_any(view.local):
+            return view.local
+        held = value(view, field, family)
+        if field == "device":
+            return self._device(view) or "unbound"
+        if field == "ipv6-only":
+            return "ipv6" if held else "ipv4 and ipv6"
+        return str(held) if held and not is_any(str(held)) else None
+
+    def _why(self, unseen: Unseen, field: Field) -> str:
+        """Why the call is not named; with what else may have happened where that is possible."""
+        if unseen == "untraced":
+            return f"not traced: set by {_UNTRACED[field]}"
+        if unseen == "default":
+            return "never set: a socket begins so"
+        doubts = [_UNSEEN[unseen]]
+        if self._table.lost_calls:
+            doubts.append(f"{self._table.lost_calls} records of calls were lost")
+        if self._table.forgotten:
+            doubts.append("some sockets were forgotten to bound memory")
+        return "not seen: " + "; ".join(doubts)
 
     def processes(self, view: SocketView, record: SocketRecord | None) -> tuple[Process, ...]:
         """Who holds a socket, from /proc; else who made the latest call on it."""
@@ -136,6 +220,33 @@ def _port_origin(view: SocketView) -> Literal["bound", "kernel-chosen"] | None:
     if view.port_lock is None:
         return None
     return "bound" if view.port_lock else "kernel-chosen"
+
+
+def _requested(call: Call) -> str | None:
+    """What user space asked for, as an endpoint."""
+    return endpoint(*call.requested) if call.requested else None
+
+
+def _source_of(call: Call, field: Field) -> Source | None:
+    """Who chose the value that a call gave a field: the caller, or the kernel for it."""
+    address, port = call.requested or ("", 0)
+    if field == "port":
+        return "requested" if port else "kernel-chosen"
+    if field == "local-address" and call.op == "connect":
+        return "route"
+    if field == "remote-address" and is_any(address):
+        return "route"  # connect() to the wildcard is one to oneself
+    return "requested" if call.requested and field != "ipv6-only" else None
+
+
+def _source_by_locks(view: SocketView, field: Field) -> Source | None:
+    """What the socket itself shows of a value that no call seen has set."""
+    lock = {"local-address": view.addr_lock, "port": view.port_lock}.get(field)
+    if lock is None:
+        return None
+    if lock:
+        return "bound"
+    return "route" if field == "local-address" else "kernel-chosen"
 
 
 def _source(call: Call) -> Literal["route", "bound"] | None:

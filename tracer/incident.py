@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal
 
 from tracer.causes import Cause
@@ -12,10 +13,11 @@ from tracer.timefmt import utc_text
 
 SCHEMA = 1
 
-# /proc tells a process's start to the clock tick, which is a hundredth of a second or shorter.
-_TICK_NS = 10_000_000
-
 Json = dict[str, object]
+
+# The resolution of a process's start in /proc/PID/stat (USER_HZ is 100 on every architecture but
+# Alpha and ia64); the kernel's probes tell it exactly.
+_CLOCK_TICK_NS = 10_000_000
 
 # Names of the codes of "destination unreachable": ICMP type 3 (include/uapi/linux/icmp.h) and
 # ICMPv6 type 1 (include/uapi/linux/icmpv6.h).
@@ -85,13 +87,6 @@ class Process:
     fd: int | None
     start: int | None
 
-    def is_the(self, other: Process) -> bool:
-        """Whether it is that process, and not another one under its number."""
-        same = self.pid == other.pid
-        if self.start is None or other.start is None:
-            return same
-        return same and abs(self.start - other.start) <= _TICK_NS
-
     def to_json(self) -> Json:
         return {
             "pid": self.pid,
@@ -100,6 +95,12 @@ class Process:
             "start_time": _time(self.start),
             "container": None,
         }
+
+    def is_same(self, other: Process) -> bool:
+        """Whether it is the same process, whatever either was called when: by number and start."""
+        if self.pid != other.pid or self.start is None or other.start is None:
+            return self.pid == other.pid
+        return abs(self.start - other.start) <= _CLOCK_TICK_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,66 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptBy:
+    """A call that might have changed a value and left it; ``time`` of its return, in UTC."""
+
+    call: Literal["connect", "bind", "autobind", "disconnect"]
+    time: int | None
+    by: Process
+    requested: str | None
+
+    def to_json(self) -> Json:
+        return {
+            "call": self.call,
+            "time": _time(self.time),
+            "by": self.by.to_json(),
+            "requested": self.requested,
+        }
+
+
+Source = Literal["route", "bound", "requested", "kernel-chosen"]
+
+
+@dataclass(frozen=True, slots=True)
+class SetBy:
+    """The call that gave a field its value; ``call`` None, with ``why``, where it was not seen.
+
+    ``time`` of its return, in UTC. ``source``: "requested" by the call, chosen by the "route" that
+    connect() looked up, "kernel-chosen" (a port), "bound": some bind() named it, known from the
+    socket's lock. ``connects``: how often the socket was connected by the time of the miss, as far
+    as seen. ``peer_before`` (the peer that the call replaced) is for the words; the JSON does not
+    have it.
+    """
+
+    call: Literal["connect", "bind", "autobind", "disconnect"] | None
+    time: int | None
+    by: Process | None
+    requested: str | None
+    before: str | None
+    value: str
+    source: Source | None
+    why: str | None
+    kept_by: KeptBy | None
+    connects: int | None
+    peer_before: str | None = None
+
+    def to_json(self) -> Json:
+        return {
+            "call": self.call,
+            "time": _time(self.time),
+            "by": self.by and self.by.to_json(),
+            "requested": self.requested,
+            "from": self.before,
+            "to": self.value,
+            "source": self.source,
+            "seen": self.call is not None,
+            "why": self.why,
+            "kept_by": self.kept_by and self.kept_by.to_json(),
+            "connects": self.connects,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """When a socket was closed (UTC) and by whom; ``told``: the error it had been told before."""
 
@@ -185,6 +246,18 @@ class Socket:
     connect: Connect | None
     bind: Bind | None = None
     address_bound: bool | None = None
+    port_set_by: SetBy | None = None
+
+    @property
+    def holders(self) -> tuple[Process, ...]:
+        """The processes found holding it; ``processes`` can be who called on it instead."""
+        return tuple(process for process in self.processes if process.fd is not None)
+
+    def held_by(self, process: Process | None) -> bool | None:
+        """Whether a process is among the holders; None where these are not known."""
+        if process is None or not self.holders:
+            return None
+        return any(process.is_same(holder) for holder in self.holders)
 
     def to_json(self) -> Json:
         return {
@@ -202,6 +275,7 @@ class Socket:
             "closed": self.closed and self.closed.to_json(),
             "processes": [process.to_json() for process in self.processes],
             "connect": self.connect and self.connect.to_json(),
+            "port_set_by": self.port_set_by and self.port_set_by.to_json(),
         }
 
 
@@ -276,7 +350,12 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A miss and its repeats. Times are nanoseconds of UTC but for ``mono_ns``, None unknown."""
+    """A miss and its repeats. Times are nanoseconds of UTC but for ``mono_ns``, None unknown.
+
+    ``set_by``: for each of ``mismatch``, in its order, what gave the socket that value.
+    ``sender_holds_peer`` (the sender's namespace has the address that the socket takes datagrams
+    from) is for the words; the JSON does not have it.
+    """
 
     id: str
     seq: int
@@ -301,6 +380,13 @@ class Incident:
     advice: tuple[str, ...]
     certain: bool
     caveats: tuple[str, ...]
+    set_by: tuple[SetBy, ...] = ()
+    sender_holds_peer: bool = False
+
+    def made(self, field: Cause) -> SetBy | None:
+        """What gave the socket the value that failed a check; None where that check passed."""
+        pairs = zip(self.mismatch, self.set_by, strict=False)
+        return next((made for check, made in pairs if check.field is field), None)
 
     def to_json(self) -> Json:
         """The object of the JSON stream, keys in the documented order."""
@@ -321,7 +407,10 @@ class Incident:
             "icmp": self.icmp.to_json(),
             "lookup": self.lookup.to_json(),
             "cause": self.cause.value,
-            "mismatch": [_mismatch_json(check) for check in self.mismatch],
+            "mismatch": [
+                _mismatch_json(check, set_by, self.socket)
+                for check, set_by in zip_longest(self.mismatch, self.set_by)
+            ],
             "socket": self.socket and self.socket.to_json(),
             "candidates": self.candidates,
             "origin": self.origin and self.origin.to_json(),
@@ -334,8 +423,14 @@ class Incident:
         }
 
 
-def _mismatch_json(check: Mismatch) -> Json:
-    return {"field": check.field.value, "socket": check.socket, "datagram": check.datagram}
+def _mismatch_json(check: Mismatch, set_by: SetBy | None, socket: Socket | None) -> Json:
+    made = set_by and set_by.to_json() | {"holds": socket and socket.held_by(set_by.by)}
+    return {
+        "field": check.field.value,
+        "socket": check.socket,
+        "datagram": check.datagram,
+        "set_by": made,
+    }
 
 
 def _datagram_json(datagram: Datagram) -> Json:

@@ -178,7 +178,7 @@ class Linker:
                 self._table.close(event)
                 self._judge.note(event)
             case SocketSeen():
-                self._table.observe(event.socket, event.time)
+                self._table.observe(event.socket, event.time, "dump")
             case Owners():
                 self._table.owned(event)
             case NetnsInfo():
@@ -264,6 +264,7 @@ class Linker:
     def _loss(self, event: Loss) -> None:
         self._lost[event.what] = self._lost.get(event.what, 0) + event.count
         self._losses.append(event)
+        self._table.lose(event)
         for episode in self._recent:
             near = abs(event.time - episode.miss.time) <= _LOSS_REACH_NS
             if near or episode.verdict is None:

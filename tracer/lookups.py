@@ -21,7 +21,8 @@ from tracer.events import (
 from tracer.lru import Lru
 
 REFRESH_NS = 1_000_000_000
-"""A namespace that misses is looked at again at most this often: addresses come and go."""
+"""A namespace that misses is looked at again at most this often, and so are the owners of a socket
+that refuses: addresses come and go, and sockets are passed on."""
 
 LIMIT = 65536
 """Sockets and namespaces kept in mind; more than a machine has at one time."""
@@ -32,6 +33,9 @@ _TRIES = 3
 
 _NAMED = 16
 """Of the sockets found on a port, the nearest, which an incident may name."""
+
+_FEW = 16
+"""Sockets of one port, at most, whose owners are looked at again: a crowd stays with its server."""
 
 
 class Directory(Protocol):
@@ -53,8 +57,8 @@ class Lookups:
     def __init__(self, directory: Directory, limit: int = LIMIT) -> None:
         self._directory = directory
         self._namespaces = _Namespaces(limit)
-        self._owned: Lru[int, int] = Lru(limit)
-        """Inodes whose owners are known."""
+        self._owned: Lru[int, Owners] = Lru(limit)
+        """Inode -> what was found of its owners, dated when it was looked at last."""
         self._wanted: Lru[int, int] = Lru(limit)
         """Inodes to look up for the first time."""
         self._waiting: Lru[int, int] = Lru(limit)
@@ -65,30 +69,31 @@ class Lookups:
     def note(self, event: Event) -> None:
         """Take notice of what an event mentions, and of what another look-up told."""
         if isinstance(event, Call):
-            self._users.put(event.after.inode, event.task.pid)
+            self._used(event)
             self._namespaces.meet(event.after.netns, event.after.netns_cookie, event.task.pid)
         elif isinstance(event, Miss):
             self._namespaces.meet(event.netns, event.netns_cookie)
             self._namespaces.due.add(event.netns)
-            for candidate in event.walk.candidates if event.walk else ():
-                self._want(candidate)
+            candidates = event.walk.candidates if event.walk else ()
+            for candidate in candidates:
+                self._want(candidate, event.time, again=len(candidates) <= _FEW)
         elif isinstance(event, IcmpReceived):
             self._namespaces.meet(event.netns, event.netns_cookie)
             self._namespaces.due.add(event.netns)
         elif isinstance(event, PortDump):
             for near in event.sockets[:_NAMED]:
-                self._want(near)
+                self._want(near, event.time, again=False)
         elif isinstance(event, SockError):
-            self._want(event.socket)
+            self._want(event.socket, event.time, again=True)
         elif isinstance(event, Close):
             # Its inode may be another socket's tomorrow.
-            for known in (self._owned, self._wanted, self._waiting, self._users):
+            self._owned.pop(event.socket.inode)
+            for known in (self._wanted, self._waiting, self._users):
                 known.pop(event.socket.inode)
         elif isinstance(event, NetnsInfo):
             self._namespaces.infos.put(event.inum, event)
         elif isinstance(event, Owners):
-            self._owned.put(event.inode, event.inode)
-            self._waiting.pop(event.inode)
+            self._found(event)
 
     @property
     def owed(self) -> bool:
@@ -98,26 +103,50 @@ class Lookups:
     def events(self, now: int) -> list[Event]:
         """What could be looked up of what is wanted, as events; call it after each poll."""
         found: list[Event] = [*self._namespaces.look(self._directory, now)]
+        looked: list[Owners] = []
         if len(self._waiting):
-            found += self._directory.owners(tuple(self._waiting), ())
+            looked += self._directory.owners(tuple(self._waiting), ())
         wanted = tuple(self._wanted)
         if wanted:
-            hints = dict.fromkeys(filter(None, map(self._users.get, wanted)))
-            found += self._directory.owners(wanted, hints)
+            looked += self._directory.owners(wanted, self._hints(wanted))
         for inode in wanted:
             self._wanted.pop(inode)
-            self._waiting.put(inode, inode)  # if it was found, its event takes it out again
-        return found
+            self._waiting.put(inode, inode)
+        return found + [owners for owners in looked if self._found(owners)]
 
     def refresh_namespaces(self) -> None:
         """Have every known namespace looked at again; only what changed becomes an event."""
         self._namespaces.due.update(info.inum for info in self._namespaces.infos)
 
-    def _want(self, socket: SocketView) -> None:
+    def _used(self, call: Call) -> None:
+        """A process called on a socket: where to look for its owners, who may be others now."""
+        inode, pid = call.after.inode, call.task.pid
+        self._users.put(inode, pid)
+        known = self._owned.get(inode)
+        if known is not None and all(holder.pid != pid for holder in known.holders):
+            self._owned.pop(inode)
+
+    def _want(self, socket: SocketView, when: int, *, again: bool) -> None:
         self._namespaces.meet(socket.netns, socket.netns_cookie)
-        known = socket.inode in self._owned or socket.inode in self._waiting
-        if socket.inode and not known:
-            self._wanted.put(socket.inode, socket.inode)
+        inode, known = socket.inode, self._owned.get(socket.inode)
+        # A socket is passed on without a call on it. One that nobody held is a kernel's own.
+        stale = known is not None and known.holders and when - known.time >= REFRESH_NS
+        if inode and inode not in self._waiting and (known is None or (again and stale)):
+            self._wanted.put(inode, inode)
+
+    def _hints(self, inodes: Iterable[int]) -> dict[int, None]:
+        """The processes that called on these sockets last, and those that held them."""
+        hints = dict.fromkeys(filter(None, map(self._users.get, inodes)))
+        for known in filter(None, map(self._owned.get, inodes)):
+            hints |= dict.fromkeys(holder.pid for holder in known.holders)
+        return hints
+
+    def _found(self, owners: Owners) -> bool:
+        """Keep what was found of a socket's owners; returns whether it is news."""
+        known = self._owned.get(owners.inode)
+        self._owned.put(owners.inode, owners)
+        self._waiting.pop(owners.inode)
+        return known is None or known.holders != owners.holders
 
 
 class _Namespaces:

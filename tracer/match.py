@@ -77,6 +77,17 @@ def peer4(socket: SocketView) -> str:
     return unmapped(socket.peer) if socket.peer.startswith(MAPPED) else ANY4
 
 
+def shown_local(socket: SocketView, family: Family) -> str:
+    """The local address that a lookup of a family compares, as a mismatch shows it."""
+    # The placeholder of a native IPv6 socket would only mislead: its real address is shown.
+    return _shown(local4(socket), socket.local) if family == "ipv4" else socket.local
+
+
+def shown_peer(socket: SocketView, family: Family) -> str:
+    """The peer address that a lookup of a family compares, as a mismatch shows it."""
+    return _shown(peer4(socket), socket.peer) if family == "ipv4" else socket.peer
+
+
 def failing_checks(
     socket: SocketView,
     datagram: Datagram,
@@ -98,14 +109,11 @@ def _checks4(socket: SocketView, datagram: Datagram) -> Iterator[Mismatch]:
     """net/ipv4/udp.c:compute_score, up to the device."""
     if socket.family == "ipv6" and socket.v6only:
         yield Mismatch(Cause.IPV6_ONLY, "ipv6", "ipv4")
-    local = local4(socket)
     # Two passes look for the destination, then for the wildcard: either makes a match.
-    if local not in (datagram.dst, ANY4):
-        # The placeholder of a native IPv6 socket would only mislead: its real address is shown.
-        yield Mismatch(Cause.LOCAL_ADDRESS, _shown(local, socket.local), datagram.dst)
-    peer = peer4(socket)
-    if peer not in (ANY4, datagram.src):
-        yield Mismatch(Cause.REMOTE_ADDRESS, _shown(peer, socket.peer), datagram.src)
+    if local4(socket) not in (datagram.dst, ANY4):
+        yield Mismatch(Cause.LOCAL_ADDRESS, shown_local(socket, "ipv4"), datagram.dst)
+    if peer4(socket) not in (ANY4, datagram.src):
+        yield Mismatch(Cause.REMOTE_ADDRESS, shown_peer(socket, "ipv4"), datagram.src)
     if socket.pport and socket.pport != datagram.sport:
         yield Mismatch(Cause.REMOTE_PORT, str(socket.pport), str(datagram.sport))
 

@@ -8,14 +8,11 @@ from itertools import islice
 from typing import NamedTuple
 
 from tracer.addresses import unmapped
-from tracer.events import Call, Close, Holder, Owners, SockError, SocketView, Task
+from tracer.events import Call, Close, Holder, Loss, Owners, SockError, SocketView, Task
 from tracer.lru import Lru
 from tracer.match import is_connected
 from tracer.namespaces import same_netns
-
-# Successful connects kept for each socket: the one that set the present four-tuple, and the earlier
-# ones for a miss that is judged after the socket moved on.
-_CONNECTS = 4
+from tracer.provenance import History, Sighting, is_connect
 
 # Closed sockets of one port that a miss is held against, the latest.
 _CLOSED_ASKED = 64
@@ -53,14 +50,23 @@ class SocketRecord:
     key: SocketKey
     view: SocketView
     seen: int
-    connects: tuple[Call, ...] = ()
-    bound: Call | None = None
-    """The latest successful bind or autobind."""
+    history: History
     task: Task | None = None
     """Who made the latest call on it."""
     closed: Close | None = None
     told: SockError | None = None
     """The latest error queued on it."""
+
+    @property
+    def connects(self) -> tuple[Call, ...]:
+        """The successful connects kept, in their order."""
+        return tuple(call for call in self.history.calls if is_connect(call))
+
+    @property
+    def bound(self) -> Call | None:
+        """The latest successful bind or autobind."""
+        binds = (c for c in reversed(self.history.calls) if c.op in ("bind", "autobind"))
+        return next((call for call in binds if not call.error), None)
 
     def connect_for(self, view: SocketView, when: int) -> Call | None:
         """The connect() that made the socket what ``view`` shows at ``when``; None if not seen."""
@@ -164,6 +170,8 @@ class SocketTable:
         self._window = closed_window_ns
         self._by_sock: dict[str, SocketKey] = {}
         self._holders: Lru[int, tuple[Holder, ...]] = Lru(limit)
+        self.lost_calls = 0
+        """Calls of whatever socket whose records were lost."""
 
     def __len__(self) -> int:
         """How many open sockets are known."""
@@ -176,7 +184,7 @@ class SocketTable:
 
     # What is learned
 
-    def observe(self, view: SocketView, when: int) -> SocketRecord:
+    def observe(self, view: SocketView, when: int, how: Sighting = "other") -> SocketRecord:
         """Take in a socket as it was seen, by any source."""
         key = self.key(view)
         lingering = self._closed.records.get(key)
@@ -191,7 +199,7 @@ class SocketTable:
             if lingering is not None:
                 # Its inode is in use again: who held the closed socket does not hold this one.
                 self._holders.pop(view.inode)
-            record = SocketRecord(key, view, when)
+            record = SocketRecord(key, view, when, History(view, how))
             self._shelve(record)
         elif when >= record.seen:
             record.seen = when
@@ -208,14 +216,16 @@ class SocketTable:
             self._shelve(record)
 
     def called(self, call: Call) -> SocketRecord:
-        """Take in a connect, bind or autobind."""
-        record = self.observe(call.after, call.time)
+        """Take in a connect, bind, autobind or disconnect."""
+        record = self.observe(call.after, call.time, "call")
         record.task = call.task
-        if call.error == 0 and call.op == "connect":
-            record.connects = (*record.connects, call)[-_CONNECTS:]
-        elif call.error == 0 and call.op != "disconnect":
-            record.bound = call
+        record.history = record.history.add(call)
         return record
+
+    def lose(self, loss: Loss) -> None:
+        """Take in that evidence was lost: what a call set may now have no call to its name."""
+        if loss.what in ("call", "inflight"):
+            self.lost_calls += loss.count
 
     def close(self, close: Close) -> None:
         """Move a socket to the closed ones, as it was at its close."""
@@ -310,7 +320,7 @@ class SocketTable:
             old = self._open.take(earlier)
             if old is not None and not old.view.inode:
                 # The same socket, seen before it had an inode.
-                record.connects, record.bound, record.task = old.connects, old.bound, old.task
+                record.history, record.task = old.history, old.task
         if sock:
             self._by_sock[sock] = record.key
         for gone in self._open.put(record):

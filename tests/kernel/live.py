@@ -93,6 +93,11 @@ def _matches(incident: Json, wanted: dict[str, Any]) -> bool:
     return all(flat[name] == value for name, value in wanted.items())
 
 
+def checks(incident: Json) -> list[Json]:
+    """The checks that failed, without what set each value (tests/kernel/test_provenance.py)."""
+    return [{k: v for k, v in check.items() if k != "set_by"} for check in incident["mismatch"]]
+
+
 def wait_for(holds: Callable[[], object], what: str | Callable[[], str]) -> None:
     """Poll until it holds; fails the test after DEADLINE_S."""
     deadline = time.monotonic() + DEADLINE_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import select
@@ -54,6 +55,12 @@ class Namespace:
         if connect is not None:
             sock.connect(connect)
         return sock
+
+
+def disconnect(sock: socket.socket) -> None:
+    """connect(AF_UNSPEC), which Python's own connect() cannot say."""
+    unspecified = ctypes.create_string_buffer(16)
+    assert ctypes.CDLL(None).connect(sock.fileno(), unspecified, 16) == 0
 
 
 def told(sock: socket.socket) -> int:

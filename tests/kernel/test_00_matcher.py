@@ -8,7 +8,6 @@ while no trace is running that would follow each of its thousands of sockets.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import random
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.kernel.live import DEADLINE_S
-from tests.kernel.net import Namespace, ip, received
+from tests.kernel.net import Namespace, disconnect, ip, received
 from tracer.events import Datagram, Family, SocketView
 from tracer.match import failing_checks, takes_part
 from tracer.system.netns import Netns, in_netns
@@ -134,7 +133,7 @@ def _shape(sock: socket.socket, family: int, rng: random.Random) -> None:
     if rng.random() < 0.5:
         sock.connect((_peer(family, rng), rng.choice(SENDER_PORTS)))
     if rng.random() < 0.1:
-        _disconnect(sock)
+        disconnect(sock)
 
 
 def _local(family: int, rng: random.Random) -> str:
@@ -147,12 +146,6 @@ def _peer(family: int, rng: random.Random) -> str:
     if family == socket.AF_INET:
         return rng.choice(ADDRESSES4)
     return rng.choice((*ADDRESSES6, f"::ffff:{rng.choice(ADDRESSES4)}"))
-
-
-def _disconnect(sock: socket.socket) -> None:
-    """connect(AF_UNSPEC), which Python's own connect() cannot say."""
-    unspecified = ctypes.create_string_buffer(16)
-    ctypes.CDLL(None).connect(sock.fileno(), unspecified, 16)
 
 
 def _senders() -> Senders:

@@ -200,6 +200,11 @@ def autobind(ms: float, after: SocketView, *, by: Task | None = None) -> Call:
     return Call(at(ms), "autobind", at(ms) - 5000, by or task(), None, before, after, 0)
 
 
+def disconnect(ms: float, before: SocketView, after: SocketView, *, by: Task | None = None) -> Call:
+    entered = at(ms) - 5000
+    return Call(at(ms), "disconnect", entered, by or task(), None, before, after, 0)
+
+
 def close(ms: float, socket: SocketView, *, by: Task | None = None) -> Close:
     return Close(at(ms), by or task(), socket)
 

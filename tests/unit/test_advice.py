@@ -12,18 +12,22 @@ from tests.unit.build import (
     bind,
     close,
     connect,
+    disconnect,
     error,
     gram,
     miss,
     namespace,
+    owners,
+    seen,
     sock,
     task,
 )
 from tests.unit.linking import only
 from tests.unit.scenes import run_a
-from tracer.advice import advise, explain
+from tracer.advice import explain
 from tracer.events import Event, SocketView
 from tracer.incident import Incident
+from tracer.remedies import advise
 
 DATAGRAM = gram("10.0.0.9:4000", "10.0.0.1:53")
 
@@ -79,7 +83,9 @@ def test_a_vrf_is_explained() -> None:
     incident = only(miss(1000, datagram, sock("0.0.0.0:53")))
     assert explain(incident) == "bound to no interface; this came by blue, inside a VRF"
     assert incident.advice == (
-        "bind it to the VRF (ip vrf exec), or set net.ipv4.udp_l3mdev_accept=1",
+        "blue is a VRF, which a socket bound to no interface does not hear: bind it to blue "
+        "(SO_BINDTODEVICE, or start it with ip vrf exec blue), or set "
+        f"net.ipv4.udp_l3mdev_accept=1 in netns {HOST}",
     )
 
 
@@ -111,12 +117,44 @@ def test_ipv6_answers_with_its_own_ancillary_data() -> None:
     assert advice.endswith("answer with sendmsg() and IPV6_PKTINFO")
 
 
+def test_an_address_kept_from_an_earlier_connect() -> None:
+    first = sock("10.0.0.2:53", "10.0.0.8:4000", inode=7)
+    tied = sock("10.0.0.2:53", "10.0.0.9:4000", inode=7)
+    (advice,) = refused(
+        tied, connect(1, sock("0.0.0.0:53", inode=7), first), connect(2, first, tied)
+    ).advice
+    assert advice == (
+        "the route chose 10.0.0.2 at an earlier connect(), and a later one keeps what is there: "
+        "connect(AF_UNSPEC) in between, a new socket, or bind 10.0.0.1 first"
+    )
+
+
+def test_a_client_that_is_sent_to_at_another_of_its_addresses() -> None:
+    tied = sock("10.0.0.2:53", "10.0.0.9:4000", inode=7, bound=False)
+    server = sock("10.0.0.9:4000", inode=8, netns=BOX)
+    events = (connect(1, sock("0.0.0.0:53", inode=7), tied, by=task(3, "app")), seen(2, server))
+    (advice,) = refused(tied, *events, owners(3, 8, (9, "server", 3))).advice
+    assert advice == (
+        "its connect() tied it to 10.0.0.2, the source of all it sends: have server[9] send to "
+        "10.0.0.2, or bind 10.0.0.1 before connect()"
+    )
+
+
 def test_bound_to_loopback_or_to_another_address() -> None:
     assert refused(sock("127.0.0.1:53")).advice == (
-        "it takes local traffic only: bind 10.0.0.1 or the wildcard to be reached from elsewhere",
+        "bound to 127.0.0.1, it takes local traffic only: bind 10.0.0.1 or 0.0.0.0 to be reached "
+        "from elsewhere",
     )
     assert refused(sock("10.0.0.2:53")).advice == (
-        "send to 10.0.0.2, or bind 10.0.0.1 or the wildcard",
+        "have the sender send to 10.0.0.2, or bind 10.0.0.1 or 0.0.0.0 instead",
+    )
+    incident = only(
+        owners(1, 11, (9, "dig", 3)),
+        miss(2, gram("127.0.0.1:4000", "127.0.0.1:53"), sock("127.0.0.53:53")),
+        error(3, sock("127.0.0.1:4000", "127.0.0.1:53", inode=11)),
+    )
+    assert incident.advice == (
+        "have dig[9] send to 127.0.0.53, or bind 127.0.0.1 or 0.0.0.0 instead",
     )
 
 
@@ -134,25 +172,127 @@ def test_an_answer_from_another_address_than_was_asked() -> None:
     assert "bind the answering socket to 10.0.0.8 (nc -s 10.0.0.8)" in known
 
 
+def test_an_answerer_is_known_by_the_address_its_namespace_has() -> None:
+    """Beside a second client, whose namespace has not got it."""
+    server = sock("10.0.0.1:53", "10.0.0.8:4000", inode=7, bound=True)
+    sender = sock("10.0.0.9:4000", inode=8, netns=BOX, addr_lock=False)
+    there = owners(3, 8, (9, "sip", 3))
+    (answer,) = refused(
+        server, namespace(1, BOX, "b", "10.0.0.9", "10.0.0.8"), seen(2, sender), there
+    ).advice
+    assert answer.startswith(
+        "the answer came from 10.0.0.9, but 10.0.0.8 was asked (the sender is bound to no address: "
+        "the route chose 10.0.0.9): bind the answering socket to 10.0.0.8, or answer with"
+    )
+    (client,) = refused(server, namespace(1, BOX, "b", "10.0.0.9"), seen(2, sender), there).advice
+    assert client == (
+        "connected, it serves 10.0.0.8:4000 alone, and sip[9] is another client: leave it "
+        "unconnected (recvfrom(), sendto()) or give each peer a socket"
+    )
+
+
+def test_an_answerer_that_is_bound_to_the_wrong_address() -> None:
+    asked = sock("10.0.0.1:53", "10.0.0.8:4000", inode=7, bound=False)
+    sender = sock("10.0.0.9:4000", inode=8, netns=BOX, addr_lock=True)
+    (advice,) = refused(asked, seen(2, sender)).advice
+    assert "was asked (the sender is bound to 10.0.0.9): bind the answering" in advice
+
+
 def test_a_server_tied_to_one_client() -> None:
-    for peer in ("10.0.0.9:69", "10.0.0.8:69"):
-        (advice,) = refused(sock("10.0.0.1:53", peer, bound=True)).advice
-        assert advice.startswith(f"connected, it serves {peer} alone, and a client that starts")
+    (port,) = refused(sock("10.0.0.1:53", "10.0.0.9:69", bound=True)).advice
+    assert port.startswith(
+        "connected, it serves 10.0.0.9:69 alone, and a client that starts again, or whose NAT "
+        "forgot it, comes from another port: leave it unconnected"
+    )
+    (both,) = refused(sock("10.0.0.1:53", "10.0.0.8:69", bound=True)).advice
+    assert both.startswith("connected, it serves 10.0.0.8:69 alone, and the sender is another")
 
 
 def test_a_client_that_is_answered_by_another() -> None:
-    (advice,) = refused(sock("10.0.0.1:53", "10.0.0.9:69", bound=False)).advice
-    assert advice.startswith("10.0.0.9:69 was asked and 10.0.0.9:4000 answers:")
+    (advice,) = refused(sock("10.0.0.1:53", "10.0.0.9:70", bound=False)).advice
+    assert advice.startswith("10.0.0.9:70 was asked and 10.0.0.9:4000 answers: have the peer")
+    (tftp,) = refused(sock("10.0.0.1:53", "10.0.0.9:69", bound=False)).advice
+    assert tftp.startswith("10.0.0.9:69 was asked and 10.0.0.9:4000 answers, as TFTP does: leave")
+
+
+def test_a_client_that_is_answered_by_a_process_known() -> None:
+    sender = sock("10.0.0.9:4000", inode=8, netns=BOX)
+    known = (seen(2, sender), owners(3, 8, (9, "tftpd", 3)))
+    (advice,) = refused(sock("10.0.0.1:53", "10.0.0.9:70", bound=False), *known).advice
+    assert advice.startswith(
+        "10.0.0.9:70 was asked and tftpd[9] answers from 10.0.0.9:4000: have the peer"
+    )
+
+
+def test_an_ipv6_peer_that_a_disconnect_left() -> None:
+    stale = replace(sock("[::]:53", inode=7), peer="2001:db8::8")
+    datagram = gram("[2001:db8::9]:4000", "[2001:db8::1]:53")
+    (advice,) = only(miss(1000, datagram, stale, code=4)).advice
+    assert advice == (
+        "connect(AF_UNSPEC) leaves the peer's address, 2001:db8::8, in an IPv6 socket, and lookups "
+        "go on comparing it: open a new socket instead"
+    )
 
 
 def test_every_failing_check_has_its_remedy() -> None:
     advice = refused(sock("10.0.0.2:53", "10.0.0.8:69", device=3)).advice
-    assert [words.split()[0] for words in advice] == ["send", "connected,", "bind"]
+    assert [words.split()[0] for words in advice] == ["have", "connected,", "bind"]
 
 
 def test_ipv6_only() -> None:
     (advice,) = refused(sock("[::]:53", v6only=True)).advice
-    assert advice.startswith("clear IPV6_V6ONLY before bind()")
+    assert advice == (
+        "clear IPV6_V6ONLY before bind() (its default is net.ipv6.bindv6only), or open an IPv4 "
+        "socket on 10.0.0.1:53 beside it"
+    )
+
+
+def test_an_ipv6_address_is_ipv6_only() -> None:
+    """One remedy, though the local address fails as well."""
+    view = sock("[2001:db8::1]:53", inode=7, v6only=True)
+    before = sock("[::]:0", inode=7, v6only=False)
+    (advice,) = refused(view, replace(bind(1, view), before=before)).advice
+    assert advice == (
+        "bound to one IPv6 address it takes no IPv4: send to [2001:db8::1]:53, or open an IPv4 "
+        "socket on 10.0.0.1:53 beside it"
+    )
+
+
+# Devices
+
+LINKS = ((2, "eth0"), (3, "blue"))
+
+
+def test_another_interface() -> None:
+    (advice,) = refused(sock("0.0.0.0:53", device=3), namespace(1, HOST, "h", links=LINKS)).advice
+    assert advice == (
+        "bind it to eth0 or to no interface (SO_BINDTODEVICE), or have the sender send by blue"
+    )
+
+
+def test_an_interface_by_the_scope_of_an_address() -> None:
+    view = sock("[fe80::1]:53", "[fe80::2]:53", inode=7, device=3)
+    made = connect(1, sock("[::]:53", inode=7), view)
+    datagram = gram("[fe80::2]:53", "[fe80::1]:53")
+    (advice,) = only(
+        namespace(0, HOST, "h", links=LINKS), made, miss(1000, datagram, view, code=4)
+    ).advice
+    assert advice == (
+        "the scope of the link-local address in its connect() bound it to blue: use another socket "
+        "for what comes by eth0"
+    )
+
+
+def test_an_interface_that_a_disconnect_took_away() -> None:
+    view = sock("0.0.0.0:53", inode=7)
+    before = sock("0.0.0.0:53", "10.0.0.9:1", inode=7, device=3)
+    datagram = gram("10.0.0.9:4000", "10.0.0.1:53", ifindex=3, sdif=2, ifname="blue")
+    links = namespace(0, HOST, "h", links=LINKS)
+    (advice,) = only(links, disconnect(1, before, view), miss(1000, datagram, view)).advice
+    assert advice == (
+        "its connect(AF_UNSPEC) unbound it from blue: bind it to blue again afterwards "
+        "(SO_BINDTODEVICE)"
+    )
 
 
 # Closed
@@ -215,6 +355,15 @@ def test_nothing_there(name: str | None, why: str, command: str) -> None:
     assert "UDP has no listening state" in advice
 
 
+def test_ipv4_alone_is_listened_to() -> None:
+    datagram = gram("[2001:db8::9]:4000", "[2001:db8::1]:53")
+    (advice,) = only(miss(1000, datagram, sock("0.0.0.0:53"), code=4)).advice
+    assert advice == (
+        "only IPv4 is listened to on port 53: bind [::]:53, which takes both without IPV6_V6ONLY, "
+        "or send to an IPv4 address"
+    )
+
+
 @pytest.mark.parametrize(
     ("caller", "code", "why", "advice"),
     [
@@ -222,27 +371,62 @@ def test_nothing_there(name: str | None, why: str, command: str) -> None:
             "nft_reject_ipv4_eval",
             3,
             "no lookup missed: nft_reject_ipv4_eval sent the ICMP (port-unreachable)",
-            f"find the reject rule in netns {HOST}: nft list ruleset",
+            "find the reject rule in netns web: ip netns exec web nft list ruleset ip, chains with "
+            "hook input or forward",
+        ),
+        (
+            "nft_reject_bridge_eval",
+            3,
+            "no lookup missed: nft_reject_bridge_eval sent the ICMP (port-unreachable)",
+            "find the reject rule in netns web: ip netns exec web nft list ruleset, chains with "
+            "hook input or forward",
         ),
         (
             "reject_tg",
             13,
             "no lookup missed: reject_tg sent the ICMP (admin-prohibited)",
-            f"find the REJECT rule in netns {HOST}: iptables-save",
+            "find the REJECT rule in netns web: ip netns exec web iptables-save, chain INPUT or "
+            "FORWARD and those it calls",
+        ),
+        (
+            "ipv4_link_failure",
+            1,
+            "no lookup missed: ipv4_link_failure sent the ICMP (host-unreachable)",
+            "nobody answers for 10.0.0.1 on its link: look whether it is up, then at "
+            "ip netns exec web ip neigh and ip netns exec web ip route get 10.0.0.1",
+        ),
+        (
+            "ip_error",
+            0,
+            "no lookup missed: ip_error sent the ICMP (net-unreachable)",
+            "netns web has no route to 10.0.0.1: ip netns exec web ip route get 10.0.0.1 says what "
+            "there is",
         ),
         (
             None,
             77,
             "no lookup missed: another caller sent the ICMP (type 3 code 77)",
-            f"look for a reject rule in netns {HOST} (nft list ruleset, iptables-save), "
-            "then at its routes",
+            "look for a reject rule in netns web (ip netns exec web nft list ruleset, "
+            "ip netns exec web iptables-save), then at its routes",
         ),
     ],
 )
 def test_rejected(caller: str | None, code: int, why: str, advice: str) -> None:
-    incident = only(miss(1000, DATAGRAM, proven=False, caller=caller, code=code))
+    web = namespace(1, BOX, "web")
+    incident = only(web, miss(1000, DATAGRAM, netns=BOX, proven=False, caller=caller, code=code))
     assert explain(incident) == why
     assert incident.advice == (advice,)
+
+
+@pytest.mark.parametrize(("netns", "chains"), [(HOST, "OUTPUT or INPUT"), (BOX, "INPUT or FORW")])
+def test_where_it_was_rejected_depends_on_the_sender(netns: int, chains: str) -> None:
+    sender = sock("10.0.0.9:4000", "10.0.0.1:53", inode=8, netns=netns)
+    incident = refused_by_rule(seen(1, sender))
+    assert f"chain {chains}" in incident.advice[0]
+
+
+def refused_by_rule(*before: Event) -> Incident:
+    return only(*before, miss(1000, DATAGRAM, proven=False, caller="reject_tg"))
 
 
 def test_run_a_reads_as_the_seed_tells_it() -> None:

@@ -202,3 +202,62 @@ def test_a_reused_number_is_told_by_its_cookie_at_once() -> None:
     machine.directory.infos[NETNS] = _info(cookie=8, name="new")
     later = replace(CALL, after=replace(SOCKET, netns_cookie=8))
     assert machine.see(later) == [_info(cookie=8, name="new")]
+
+
+# Sockets that are passed on
+
+HELD = (Holder(pid=12, comm="parent", fd=3, start_ns=5),)
+PASSED_ON = (Holder(pid=13, comm="child", fd=3, start_ns=6),)
+
+
+def _owner_questions(machine: Machine) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    return [question[1:] for question in machine.asked() if question[0] == "owners"]
+
+
+def _one_candidate(time: int) -> Miss:
+    assert MISS.walk is not None
+    return _miss(time=time, walk=replace(MISS.walk, candidates=(SOCKET,)))
+
+
+def test_the_owners_of_a_socket_that_goes_on_refusing_are_looked_at_again(
+    machine: Machine,
+) -> None:
+    machine.directory.known_owners = {SOCKET.inode: HELD}
+    assert Owners(9, SOCKET.inode, HELD) in machine.see(_one_candidate(10))
+    _owner_questions(machine)
+    assert machine.see(_one_candidate(20)) == []
+    assert _owner_questions(machine) == []
+    # Looked at, by those who held it, and nothing new: no event.
+    assert machine.see(_one_candidate(9 + REFRESH_NS)) == []
+    assert _owner_questions(machine) == [((SOCKET.inode,), (12,))]
+    machine.directory.known_owners = {SOCKET.inode: PASSED_ON}
+    assert machine.see(_one_candidate(9 + 2 * REFRESH_NS)) == [Owners(9, SOCKET.inode, PASSED_ON)]
+
+
+def test_a_call_by_somebody_else_has_the_owners_looked_at_again(machine: Machine) -> None:
+    machine.directory.known_owners = {SOCKET.inode: HELD}
+    machine.see(_one_candidate(10))
+    machine.see(replace(CALL, task=replace(TASK, pid=12)))
+    machine.asked()
+    machine.see(_one_candidate(11))
+    assert _owner_questions(machine) == []
+    machine.see(replace(CALL, task=replace(TASK, pid=13)))
+    machine.see(_one_candidate(12))
+    assert _owner_questions(machine) == [((SOCKET.inode,), (13,))]
+
+
+def test_a_socket_that_nobody_holds_is_not_looked_for_all_the_time(machine: Machine) -> None:
+    machine.directory.known_owners = {SOCKET.inode: ()}
+    machine.see(_one_candidate(10))
+    machine.asked()
+    machine.see(_one_candidate(10 + 5 * REFRESH_NS))
+    assert _owner_questions(machine) == []
+
+
+def test_a_crowd_of_sockets_is_looked_up_once(machine: Machine) -> None:
+    crowd = tuple(replace(SOCKET, inode=1000 + n) for n in range(17))
+    machine.directory.known_owners = {view.inode: HELD for view in crowd}
+    assert MISS.walk is not None
+    for time in (10, 10 + 5 * REFRESH_NS):
+        machine.see(_miss(time=time, walk=replace(MISS.walk, candidates=crowd)))
+    assert len(_owner_questions(machine)) == 1

@@ -34,8 +34,9 @@ INCIDENT_KEYS = (
 )
 SOCKET_KEYS = (
     "netns family state local peer device v6only port_origin inode cookie uid closed processes "
-    "connect"
+    "connect port_set_by"
 )
+SET_BY_KEYS = "call time by requested from to source seen why kept_by connects"
 
 
 def stream(*events: Event) -> str:
@@ -66,7 +67,9 @@ def test_the_keys_of_an_incident_in_order() -> None:
     assert " ".join(incident["netns"]) == "inum cookie name container"
     assert " ".join(incident["icmp"]) == "type code name status from"
     assert " ".join(incident["lookup"]) == "passes visited matching truncated caller"
-    assert " ".join(incident["mismatch"][0]) == "field socket datagram"
+    assert " ".join(incident["mismatch"][0]) == "field socket datagram set_by"
+    assert " ".join(incident["mismatch"][0]["set_by"]) == SET_BY_KEYS + " holds"
+    assert " ".join(incident["socket"]["port_set_by"]) == SET_BY_KEYS
     assert " ".join(incident["socket"]["connect"]) == (
         "time by requested before after source error"
     )

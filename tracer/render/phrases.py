@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from tracer.incident import Bind, Connect, Incident, Netns, NotTold, Process, Socket, Told
+from tracer.causes import Cause
+from tracer.incident import (
+    Bind,
+    Connect,
+    Incident,
+    KeptBy,
+    Netns,
+    NotTold,
+    Process,
+    SetBy,
+    Socket,
+    Told,
+)
 from tracer.render.escape import KEEP, line, name, shorten
 from tracer.timefmt import NS, clock_text, date_text, utc_text
 
 # Longest sentence printed, in characters: recordings come from elsewhere.
 _SENTENCE = 600
+
+# Holders of a socket that are named where each of them matters.
+_NAMED = 3
 
 
 def sentence(text: str) -> str:
@@ -60,7 +75,95 @@ def ends(socket: Socket) -> str:
     return line(f"{socket.local}{peer} {socket.state}")
 
 
-def made(socket: Socket, incident: Incident) -> str:
+def set_by(socket: Socket, incident: Incident) -> list[str]:
+    """What gave the socket the values that refused, a phrase for each call; without any, what made
+    its four-tuple."""
+    if not incident.set_by:
+        return [text for text in [_made(socket, incident)] if text]
+    grouped: dict[tuple[object, ...], list[tuple[Cause, SetBy]]] = {}
+    for check, setting in zip(incident.mismatch, incident.set_by, strict=True):
+        one_call = (setting.call, setting.time, setting.by, setting.why)
+        grouped.setdefault(one_call, []).append((check.field, setting))
+    return [
+        _seen_call(group, socket, incident) if group[0][1].call else _unseen_call(group)
+        for group in grouped.values()
+    ]
+
+
+def _seen_call(group: list[tuple[Cause, SetBy]], socket: Socket, incident: Incident) -> str:
+    """The call, then what it set: ``its connect(10.0.0.9:53) at 12:03:44.128: ...``."""
+    setting = group[0][1]
+    whose = _caller(setting.by, socket) if setting.by else ""
+    text = f"{whose} {_call(setting)} at {moment(setting.time, incident)}"
+    if setting.by is not None and socket.held_by(setting.by) is False:
+        text += f", held {'last' if socket.closed else 'now'} by {_all(socket.holders)}"
+    told = [_changed(field, one, socket, incident) for field, one in group]
+    return "; ".join([text, *dict.fromkeys(line(part) for part in told if part)])
+
+
+def _call(call: SetBy | KeptBy) -> str:
+    """``connect(10.0.0.9:53)``."""
+    if call.call == "disconnect":
+        return "disconnect (AF_UNSPEC)"
+    if call.call == "autobind":
+        return "autobind"
+    return line(f"{call.call}({call.requested or ''})")
+
+
+def _changed(field: Cause, setting: SetBy, socket: Socket, incident: Incident) -> str:
+    """What a call made of a field, where its name does not say it."""
+    kept = setting.kept_by
+    later = f"{_call(kept)} at {moment(kept.time, incident)}" if kept else ""
+    if field in (Cause.REMOTE_ADDRESS, Cause.REMOTE_PORT):
+        if later and socket.peer is None:
+            return f"its {later} left that address"
+        return _peer_before(setting)
+    if field is Cause.LOCAL_ADDRESS and setting.source == "route":
+        kept_text = f", and its {later} kept it" if later else ""
+        return f"the route chose {setting.value}, it was {setting.before} before{kept_text}"
+    if field is Cause.DEVICE:
+        what = "unbound it" if setting.value == "unbound" else "bound it to that interface"
+        return f"that {what}, it was {_device(setting.before)} before"
+    if field is Cause.IPV6_ONLY:
+        return "an IPv6 socket with one IPv6 address is IPv6 only"
+    return ""
+
+
+def _peer_before(setting: SetBy) -> str:
+    """The peer that a connect() replaced, and how many there were."""
+    again = setting.connects is not None and setting.connects > 1
+    if setting.peer_before is None:
+        had = "it had no peer before"
+        return f"{had}, though it was connected {setting.connects} times" if again else had
+    times = f"connected {setting.connects} times, " if again else ""
+    return f"{times}to {setting.peer_before} before"
+
+
+def _device(before: str | None) -> str:
+    return "unbound" if before in (None, "unbound") else f"bound to {name(before or '')}"
+
+
+def _unseen_call(group: list[tuple[Cause, SetBy]]) -> str:
+    """Why the call is not named, and what is known of it all the same."""
+    field, setting = group[0]
+    why = sentence(setting.why or "")
+    sources = [line(f"the route chose {one.value}") for _, one in group if one.source == "route"]
+    if field is Cause.LOCAL_ADDRESS and setting.source == "bound":
+        return f"a bind() {why}"
+    peers = any(f in (Cause.REMOTE_ADDRESS, Cause.REMOTE_PORT) for f, _ in group)
+    call = "a connect() " if peers or sources else ""
+    return "; ".join([call + why, *sources])
+
+
+def _all(processes: tuple[Process, ...]) -> str:
+    """Several processes by name, the first of many."""
+    each = list({p.pid: process(p) for p in processes}.values())
+    more = [f"{len(each) - _NAMED} more"] if len(each) > _NAMED else []
+    named = [*each[:_NAMED], *more]
+    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+
+
+def _made(socket: Socket, incident: Incident) -> str:
     """What made a socket's four-tuple: a connect(), known or not, or a bind(); may be empty."""
     if socket.connect is not None:
         return connected(socket.connect, socket, incident)
@@ -72,15 +175,24 @@ def made(socket: Socket, incident: Incident) -> str:
 def connected(connect: Connect, socket: Socket, incident: Incident) -> str:
     """A connect(): whose, to where, when, and what the socket was before."""
     to = connect.requested or connect.after.peer or "no peer"
-    was = connect.before.local
-    if connect.before.peer is not None:
-        was += f" -> {connect.before.peer}"
+    chosen, was = _address(connect.after.local), _address(connect.before.local)
+    parts = [
+        f"{_caller(connect.by, socket)} connect({line(to)}) at {moment(connect.time, incident)}"
+    ]
     if connect.source == "route":
-        source = f", source {connect.after.local.rpartition(':')[0]} chosen by the route"
-    else:
-        source = ", source as bound" if connect.source == "bound" else ""
-    who, when = _caller(connect.by, socket), moment(connect.time, incident)
-    return f"{who} connect() to {line(to)} at {when} " + line(f"(was {was}{source})")
+        # A reconnect finds the address that the route chose for an earlier one.
+        before = f", it was {was} before" if was != chosen else " for an earlier one"
+        parts.append(line(f"the route chose {chosen}{before}"))
+    elif connect.source == "bound":
+        parts.append(line(f"bound to {chosen} before"))
+    if connect.before.peer is not None:
+        parts.append(line(f"to {connect.before.peer} before"))
+    return "; ".join(parts)
+
+
+def _address(endpoint: str) -> str:
+    """``10.0.0.1`` of ``10.0.0.1:53``, ``::1`` of ``[::1]:53``."""
+    return endpoint.rpartition(":")[0].strip("[]")
 
 
 def _bound(bind: Bind, socket: Socket, incident: Incident) -> str:
@@ -89,9 +201,9 @@ def _bound(bind: Bind, socket: Socket, incident: Incident) -> str:
 
 
 def _caller(by: Process, socket: Socket) -> str:
-    """``its``, or the name of a process that does not hold the socket (any more)."""
-    holds = any(process.is_the(by) for process in socket.processes)
-    return "its" if holds else f"{process(by)}'s"
+    """``its``, or the name of a process that is not the only one to hold the socket."""
+    alone = all(holder.is_same(by) for holder in socket.processes)
+    return "its" if alone and socket.processes else f"{process(by)}'s"
 
 
 def closed(socket: Socket, incident: Incident) -> str:

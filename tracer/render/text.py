@@ -145,8 +145,7 @@ class TextRenderer:
             return
         yield from self._block(_role(incident), self._socket(socket))
         yield from self._block("", why)
-        made = phrases.made(socket, incident)
-        if made:
+        for made in phrases.set_by(socket, incident):
             yield from self._block("set by", made)
 
     def _origin(self, incident: Incident) -> Iterator[str]:
