@@ -8,9 +8,10 @@ from functools import partial
 
 from tracer.events import Clock, NetnsInfo, Owners
 from tracer.system.clock import read_clock
-from tracer.system.netns import find_netns, in_netns, is_named
+from tracer.system.netns import Doors, find_netns, in_netns, is_named
 from tracer.system.processes import OwnerFinder
 from tracer.system.snapshot import Snapshot, netns_info, owners_events, take_snapshot
+from tracer.system.tracking import Tracking
 
 
 class ThisMachine:
@@ -18,6 +19,7 @@ class ThisMachine:
 
     def __init__(self) -> None:
         self._finder = OwnerFinder()
+        self.tracker = Tracking(Doors())
 
     def now(self) -> int:
         """CLOCK_MONOTONIC, nanoseconds: the events' clock."""
