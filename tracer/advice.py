@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracer.addresses import endpoint, is_loopback
 from tracer.causes import Cause
-from tracer.describe import label, netns_words
+from tracer.describe import forget_flows, label, netns_words
 from tracer.incident import Incident, Socket
 from tracer.match import Mismatch
 from tracer.timefmt import duration_text
@@ -121,9 +121,9 @@ def advise(incident: Incident) -> tuple[str, ...]:
     if cause is Cause.REMOTE:
         return (_look_elsewhere(incident),)
     if socket is None:
-        return (_nothing_there(incident),)
+        return (_nothing_there(incident), *_translated_still(incident))
     if cause is Cause.CLOSED:
-        return (_reopen(socket), *_remedies(incident, socket))
+        return (_reopen(socket), *_translated_still(incident), *_remedies(incident, socket))
     if cause is Cause.CONNECT_RACE:
         return (
             "connect() takes a socket out of the lookup for a moment on kernels without the fix "
@@ -171,7 +171,7 @@ def _use_the_address_asked(incident: Incident, socket: Socket, check: Mismatch) 
 def _answer_as_asked(incident: Incident, socket: Socket, fields: dict[Cause, Mismatch]) -> str:
     address, port = fields.get(Cause.REMOTE_ADDRESS), fields.get(Cause.REMOTE_PORT)
     if address and not port:
-        return _answer_from(incident, address)
+        return _before_nat(incident, address) or _answer_from(incident, address)
     if socket.port_origin == "kernel-chosen":
         # A client: it asked one peer, and hears another.
         came, asked = endpoint(incident.datagram.src, incident.datagram.sport), socket.peer
@@ -182,6 +182,18 @@ def _answer_as_asked(incident: Incident, socket: Socket, fields: dict[Cause, Mis
     return (
         f"connected, it serves {socket.peer} alone, and a client that starts again comes from "
         "another port: leave it unconnected (recvfrom(), sendto()) or give each peer a socket"
+    )
+
+
+def _before_nat(incident: Incident, check: Mismatch) -> str:
+    """A socket that is connected to the sender's own address, which does not arrive."""
+    nat, d = incident.nat, incident.datagram
+    if nat is None or nat.direction == "reply" or nat.src != check.socket:
+        return ""
+    where = netns_words(nat.netns.name, nat.netns.inum)
+    return (
+        f"{where} translates {endpoint(nat.src, nat.sport)} to {endpoint(d.src, d.sport)}: leave "
+        "the socket unconnected, connect() it to what arrives, or exempt these from masquerading"
     )
 
 
@@ -231,6 +243,18 @@ def _reopen(socket: Socket) -> str:
             "the answer came too late: its asker waits too little, or the answerer takes too long"
         )
     return f"start {label(socket.processes)} again, or see why it closed the socket"
+
+
+def _translated_still(incident: Incident) -> tuple[str, ...]:
+    """A flow keeps the destination that its first packet was translated to."""
+    nat, d = incident.nat, incident.datagram
+    if nat is None or nat.direction == "reply" or (nat.dst, nat.dport) == (d.dst, d.dport):
+        return ()
+    return (
+        f"conntrack goes on translating {endpoint(nat.dst, nat.dport)} to "
+        f"{endpoint(d.dst, d.dport)} for this flow, whatever the rules say by now: if the service "
+        f"has moved, {forget_flows(nat.netns, d.family, nat.dst, nat.dport)}",
+    )
 
 
 def _nothing_there(incident: Incident) -> str:

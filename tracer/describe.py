@@ -8,8 +8,19 @@ from typing import Literal
 
 from tracer.addresses import endpoint, is_any
 from tracer.errnos import errno_name
-from tracer.events import Call, Close, Datagram, Holder, Miss, SockError, SocketView, Task
-from tracer.incident import Bind, Closed, Connect, LocalAndPeer, Netns, Process, Socket
+from tracer.events import (
+    Call,
+    Close,
+    Datagram,
+    Family,
+    Holder,
+    Miss,
+    SockError,
+    SocketView,
+    Task,
+    Translation,
+)
+from tracer.incident import Bind, Closed, Connect, LocalAndPeer, Nat, Netns, Process, Socket
 from tracer.match import is_connected
 from tracer.namespaces import Namespaces
 from tracer.socktable import SocketRecord, SocketTable
@@ -33,6 +44,11 @@ class Describer:
         datagram = miss.datagram
         name = datagram.ifname or self._namespaces.links(miss.netns).get(datagram.ifindex, "")
         return replace(datagram, ifname=name)
+
+    def nat(self, translation: Translation) -> Nat:
+        """The ends before a translation, and where it was made."""
+        b, netns = translation.before, self.netns(translation.netns, translation.netns_cookie)
+        return Nat(b.src, b.sport, b.dst, b.dport, netns, translation.direction)
 
     def netns(self, inum: int, cookie: int) -> Netns:
         return Netns(inum, cookie, self._namespaces.name(inum, cookie))
@@ -123,6 +139,15 @@ def label(processes: Sequence[Process]) -> str:
 def netns_words(name: str | None, inum: int) -> str:
     """``netns web``, or by inode number where it has no name."""
     return f"netns {name}" if name else f"netns {inum}"
+
+
+def forget_flows(netns: Netns, family: Family, address: str, port: int) -> str:
+    """The command that has conntrack forget what it tracks to a destination, in its namespace."""
+    of6 = "-f ipv6 " if family == "ipv6" else ""
+    command = f"conntrack -D {of6}-p udp --orig-dst {address} --orig-port-dst {port}"
+    if netns.name == "host":
+        return command
+    return f"ip netns exec {netns.name} {command}" if netns.name else f"{command} (in its netns)"
 
 
 def _local_and_peer(view: SocketView) -> LocalAndPeer:

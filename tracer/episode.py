@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tracer.counts import MissKey
+from tracer.counts import Flow, MissKey, flow_before, flow_of
 from tracer.events import (
     Fate,
     IcmpReceived,
@@ -13,6 +13,7 @@ from tracer.events import (
     ReceivedIcmp,
     SockError,
     SocketView,
+    Translation,
 )
 from tracer.incident import Incident
 from tracer.judge import Verdict
@@ -54,6 +55,8 @@ class Episode:
     """The ICMP that came in, where ``miss`` was made from one: it missed on another machine."""
     fate: Fate | None = None
     """What became of the first ICMP; None where that was not seen."""
+    nat: Translation | None = None
+    """What connection tracking knew of the datagram; it may be that it was not translated."""
     verdict: Verdict | None = None
     due: int | None = None
     """When to settle or to tell the next update; None when there is nothing to tell."""
@@ -64,6 +67,16 @@ class Episode:
     joined: Episode | None = None
     """The episode of the incident that this one turned out to repeat."""
 
+    @property
+    def sent(self) -> Flow:
+        """The four-tuple that the datagram was sent with, as far as known."""
+        return flow_before(self.nat) if self.nat else flow_of(self.key)
+
+    @property
+    def translated(self) -> Translation | None:
+        """What changed the datagram's ends on its way; None where nothing is known to have."""
+        return self.nat if self.sent != flow_of(self.key) else None
+
     def tell(self, socket: SocketKey, error: SockError) -> bool:
         """Note that a socket was told; returns whether that is new."""
         if (socket, error.errno) in self.told:
@@ -73,6 +86,10 @@ class Episode:
         else:
             self.told[socket, error.errno] = error
         return True
+
+    def differs(self, other: Episode) -> bool:
+        """Whether the two are known to have been sent with different four-tuples."""
+        return self.nat is not None and other.nat is not None and self.sent != other.sent
 
     def lose(self, what: str, count: int) -> None:
         """Note that evidence was lost around the miss."""

@@ -32,6 +32,9 @@ _UNTOLD: dict[str, object] = {
     "uid": None,
 }
 
+# Sockets remembered of one process in `SocketTable.bound_by`.
+_BOUND = 8
+
 # A socket can still be seen (in a walk, a dump) for this long after its close was recorded, which
 # is at the entry of the function that closes it.
 _LINGER_NS = 1_000_000_000
@@ -103,7 +106,7 @@ class _Shelf:
 
     def put(self, record: SocketRecord) -> list[SocketRecord]:
         """Add, or add again after `take`; returns the records forgotten for it."""
-        for entry in _entries(record.view):
+        for entry in _entries(record):
             self._index.setdefault(entry, {})[record.key] = None
         gone = self.records.put(record.key, record)
         for old in gone:
@@ -132,7 +135,7 @@ class _Shelf:
                 yield record
 
     def _unlink(self, record: SocketRecord) -> None:
-        for entry in _entries(record.view):
+        for entry in _entries(record):
             keys = self._index.get(entry)
             if keys is not None:
                 keys.pop(record.key, None)
@@ -140,8 +143,9 @@ class _Shelf:
                     del self._index[entry]
 
 
-def _entries(view: SocketView) -> Iterator[tuple[object, ...]]:
+def _entries(record: SocketRecord) -> Iterator[tuple[object, ...]]:
     """Where a socket is found; nowhere while it has no port."""
+    view = record.view
     if not view.lport:
         return
     yield ("port", view.netns, view.lport)
@@ -151,6 +155,7 @@ def _entries(view: SocketView) -> Iterator[tuple[object, ...]]:
         yield ("local", ends.local, ends.lport)
     else:
         yield ("unconnected", view.lport)
+        yield ("identity", record.key.identity)
 
 
 class SocketTable:
@@ -162,6 +167,8 @@ class SocketTable:
         self._window = closed_window_ns
         self._by_sock: dict[str, SocketKey] = {}
         self._holders: Lru[int, tuple[Holder, ...]] = Lru(limit)
+        self._bound: Lru[int, dict[SocketKey, None]] = Lru(limit)
+        """The latest unconnected sockets that a process has bound, or was found holding."""
 
     def __len__(self) -> int:
         """How many open sockets are known."""
@@ -210,6 +217,7 @@ class SocketTable:
             record.connects = (*record.connects, call)[-_CONNECTS:]
         elif call.error == 0 and call.op != "disconnect":
             record.bound = call
+            self._bind(call.task.pid, record.key)
         return record
 
     def close(self, close: Close) -> None:
@@ -235,6 +243,17 @@ class SocketTable:
         """Take in who holds a socket; having found nobody does not unsay an earlier finding."""
         if owners.inode and (owners.holders or owners.inode not in self._holders):
             self._holders.put(owners.inode, owners.holders)
+            for record in self._open.find(("identity", f"inode {owners.inode}")):
+                for holder in owners.holders:
+                    self._bind(holder.pid, record.key)
+
+    def _bind(self, pid: int, key: SocketKey) -> None:
+        keys = self._bound.get(pid) or {}
+        keys.pop(key, None)
+        keys[key] = None
+        if len(keys) > _BOUND:
+            del keys[next(iter(keys))]
+        self._bound.put(pid, keys)
 
     # What is asked
 
@@ -246,6 +265,13 @@ class SocketTable:
     def holders(self, inode: int) -> tuple[Holder, ...]:
         """The processes found holding a socket; empty where none is known."""
         return self._holders.get(inode) or ()
+
+    def bound_by(self, pid: int) -> list[SocketRecord]:
+        """Open unconnected sockets on a port that a process asked for or has had: its services."""
+        found = (self._open.records.get(key) for key in self._bound.get(pid) or ())
+        return [
+            r for r in found if r and not is_connected(r.view) and r.view.port_lock is not False
+        ]
 
     def on_port(self, netns: int, port: int) -> list[SocketRecord]:
         """Open sockets on a port of a namespace."""

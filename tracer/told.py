@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracer.addresses import is_any, unmapped
+from tracer.addresses import ANY4, ANY6, is_any, unmapped
 from tracer.counts import Flow
 from tracer.episode import Episode
 from tracer.episodes import Episodes
@@ -37,14 +37,15 @@ class ErrorsTold:
     def place(self, error: SockError) -> Episode | None:
         """The latest miss an error can be about; without one the error waits."""
         episode = self._concerned(error)
-        if episode is None and is_connected(error.socket):
+        if episode is None:
             flow = _flow(error.socket)
             self._waiting.put(flow, [*(self._waiting.get(flow) or ()), error][-_WAITING:])
         return episode
 
     def waiting(self, flow: Flow) -> list[SockError]:
         """The errors of a flow that wait, to be placed again now that more is known of it."""
-        return self._waiting.pop(flow) or []
+        unconnected = (Flow(local, flow.sport, "", 0) for local in (flow.src, ANY4, ANY6))
+        return [error for key in (flow, *unconnected) for error in self._waiting.pop(key) or ()]
 
     def _concerned(self, error: SockError) -> Episode | None:
         in_time = [
@@ -52,7 +53,8 @@ class ErrorsTold:
             for episode in self._episodes_of(error.socket)
             if episode.miss.time <= error.time <= episode.last + self._settle_ns
         ]
-        return max(in_time, key=lambda episode: episode.miss.time, default=None)
+        # Before one elsewhere a miss seen here.
+        return max(in_time, key=lambda e: (e.received is None, e.miss.time), default=None)
 
     def _episodes_of(self, view: SocketView) -> Iterator[Episode]:
         """Misses of datagrams a socket sent: by its four-tuple; else those just now in the air."""
@@ -63,12 +65,12 @@ class ErrorsTold:
 
     def _sends(self, view: SocketView, episode: Episode) -> bool:
         """Whether an unconnected socket (told because of IP_RECVERR) can have sent a datagram."""
-        datagram = episode.miss.datagram
-        if view.lport != datagram.sport:
+        sent = episode.sent
+        if view.lport != sent.sport:
             return False
         if is_any(view.local):
-            return self._namespaces.holds(view.netns, datagram.src)
-        return unmapped(view.local) == datagram.src
+            return self._namespaces.holds(view.netns, sent.src)
+        return unmapped(view.local) == sent.src
 
 
 def _flow(view: SocketView) -> Flow:
