@@ -148,6 +148,8 @@ def test_a_published_port(live: Live, either: Path) -> None:
     assert incident["origin"]["netns"]["inum"] == p.client.inum
     assert [t["socket"]["local"] for t in incident["told"]] == [end(p.c, 6300)]
     assert told(client) == errno.ECONNREFUSED
+    # The ICMP that came in to the client is of this miss, not from another machine.
+    assert live.incidents(dport=7300) == []
 
 
 def test_a_published_port_lookalike_without_nat(live: Live, path: Path) -> None:

@@ -104,7 +104,7 @@ def test_what_a_newer_udptrace_added_is_counted(path: Path) -> None:
     events, problems = _read(path)
     assert len(events) == len(EVENTS) + 1
     assert problems == [
-        f"{path}: made by a newer udptrace; not understood here: weather (2), tick.why (1)"
+        f"{path}: made by a newer udptrace; not understood here: tick.why (1), weather (2)"
     ]
 
 
