@@ -92,7 +92,7 @@ class Lookups:
     @property
     def owed(self) -> bool:
         """Something was mentioned and has not been looked for yet."""
-        return bool(self._namespaces.due or len(self._wanted))
+        return bool(self._namespaces.due or len(self._wanted) or self._translations.owed)
 
     def events(self, now: int) -> list[Event]:
         """What could be looked up of what is wanted, as events; call it after each poll."""

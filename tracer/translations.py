@@ -12,7 +12,7 @@ AGAIN_NS = 1_000_000_000
 """A flow that goes on missing is looked up again at most this often."""
 
 QUESTIONS = 64
-"""Questions a second, however much misses: one takes a fraction of a millisecond."""
+"""Questions a second, however much misses; each is a thread that enters a namespace."""
 
 OTHERS = 8
 """Namespaces asked for one datagram besides the likely ones."""
@@ -79,6 +79,11 @@ class Translations:
         if len(self._wanted) < QUESTIONS:  # there is no time for more
             flow = _Flow(miss.netns, FourTuple(d.src, d.sport, d.dst, d.dport))
             self._wanted.setdefault(flow, d)
+
+    @property
+    def owed(self) -> bool:
+        """Something has missed and was not looked up yet."""
+        return bool(self._wanted)
 
     def look(self, info_of: InfoOf, now: int) -> list[Translation]:
         """What is known of the datagrams wanted. Those that there is no time for are let go: they

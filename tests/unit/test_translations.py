@@ -172,6 +172,7 @@ def test_a_namespace_that_translates_is_looked_at_for_its_name() -> None:
 
     lookups = Lookups(Directory())  # type: ignore[arg-type]
     lookups.note(replace(MISS, walk=None))
+    assert lookups.owed
     first, *infos = lookups.events(0)
     assert first == entry(ROUTER)
     assert {info.name for info in infos if isinstance(info, NetnsInfo)} == {
