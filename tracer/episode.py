@@ -97,14 +97,16 @@ class Episode:
 
     def absorb(self, other: Episode) -> bool:
         """Take in a repeat; returns whether there is anything new to tell."""
-        before = (self.count, len(self.told), dict(self.losses))
+        before = (self.count, len(self.told), dict(self.losses), self.nat)
+        if self.nat is None and other.nat is not None:
+            self.nat, self.origin = other.nat, other.origin
         self.count += other.count
         self.last = max(self.last, other.last)
         for (socket, _), error in other.told.items():
             self.tell(socket, error)
         for what, count in other.losses.items():
             self.losses[what] = max(count, self.losses.get(what, 0))
-        return before != (self.count, len(self.told), self.losses)
+        return before != (self.count, len(self.told), self.losses, self.nat)
 
     def substantiate(self, other: Episode) -> None:
         """Take over the evidence and verdict of a miss of which more is known; keep the time."""

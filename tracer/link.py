@@ -278,7 +278,8 @@ class Linker:
             return
         self._between.learn(event)
         for state in self._episodes.translated(event):
-            for episode in state.episodes():
+            # Not with one that is judged, when a later miss has had it looked up.
+            for episode in state.settling or list(state.episodes()):
                 if episode.verdict is None or episode.nat is None:
                     episode.nat = event
                     episode.origin = self._origins.find(episode.miss, episode.sent)

@@ -202,6 +202,20 @@ def test_repeats_of_one_sender_are_one_incident() -> None:
     assert (incident.count, incident.nat is not None) == (3, True)
 
 
+def test_a_translation_looked_up_for_a_repeat_is_the_incidents() -> None:
+    again = miss(5000, DATAGRAM, netns=BOX, total=2, since=1000)
+    late = replace(DNAT, time=at(5001))
+    first, *_, last = updates([header(), seen(1, CLIENT), MISS, again, late, end(9000)])
+    assert first.incident.nat is None
+    assert last.incident.nat is not None
+    assert (last.incident.count, sender(last.incident)) == (2, 11)
+    # With another verdict it is of the new incident alone.
+    again = miss(5000, DATAGRAM, sock("127.0.0.1:53", netns=BOX), netns=BOX, total=2, since=1000)
+    first_of, second_of = incidents(seen(1, CLIENT), MISS, again, late)
+    assert first_of.nat is None
+    assert second_of.nat is not None
+
+
 def test_memory_is_bounded() -> None:
     linker = Linker(limits=Limits(incidents=5))
     trace: list[Event] = [header()]
