@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import blake2b
 
+from tracer.between import Between
 from tracer.causes import Cause
 from tracer.describe import Describer
 from tracer.episode import Episode
@@ -28,7 +29,11 @@ from tracer.socktable import Ends, ends_of
 
 
 def compose(
-    episode: Episode, verdict: Verdict, describer: Describer, header: Header | None
+    episode: Episode,
+    verdict: Verdict,
+    describer: Describer,
+    header: Header | None,
+    between: Between,
 ) -> Incident:
     """The incident as it stands now: the first version, or the next with the same id and time."""
     miss, earlier = episode.miss, episode.incident
@@ -45,6 +50,7 @@ def compose(
         last_time=describer.time(episode.last),
         count=episode.count,
         datagram=describer.datagram(miss),
+        nat=describer.nat(episode.translated) if episode.translated else None,
         netns=describer.netns(miss.netns, miss.netns_cookie),
         icmp=_icmp(episode, header),
         lookup=_lookup(miss),
@@ -55,14 +61,15 @@ def compose(
         origin=_described(origin, episode, describer, origin_before),
         told=told,
         not_told=_not_told(episode, origin, describer, header),
-        hints=verdict.hints,
+        hints=(),
         advice=(),
         certain=verdict.certain and not episode.losses,
         caveats=(*verdict.caveats, *_caveats(episode, origin, header)),
         set_by=_set_by(verdict, episode, describer),
         sender_holds_peer=_sender_holds_peer(verdict.mismatch, origin, describer),
     )
-    return replace(incident, advice=advise(incident))
+    hints = verdict.hints + between.hints(incident, episode.nat, describer)
+    return replace(incident, hints=hints, advice=advise(incident))
 
 
 def _described(
@@ -189,8 +196,7 @@ def _not_told(
 def _why_not_told(episode: Episode, origin: SocketView, header: Header | None) -> str | None:
     if not is_connected(origin):
         return "unconnected"
-    d = episode.miss.datagram
-    if ends_of(origin) != Ends(d.src, d.sport, d.dst, d.dport):
+    if ends_of(origin) != Ends(*episode.sent):
         return "connected to another peer"
     status = _status(episode, header)
     if status in ("rate-limited", "suppressed"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tracer.events import IcmpReceived, Miss, MissCount
+from tracer.events import IcmpReceived, Miss, MissCount, Translation
 from tracer.lru import Lru
 
 # How many of the kernel's countings of one key are remembered: one ends when the kernel drops the
@@ -52,6 +52,12 @@ def key_of(event: Miss | MissCount | IcmpReceived) -> MissKey:
 def flow_of(key: MissKey) -> Flow:
     """The four-tuple within a key."""
     return Flow(key.src, key.sport, key.dst, key.dport)
+
+
+def flow_before(translation: Translation) -> Flow:
+    """The four-tuple of a datagram before its translation."""
+    b = translation.before
+    return Flow(b.src, b.sport, b.dst, b.dport)
 
 
 class MissCounts:

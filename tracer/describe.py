@@ -8,13 +8,25 @@ from typing import Literal, cast
 
 from tracer.addresses import endpoint, is_any
 from tracer.errnos import errno_name
-from tracer.events import Call, Close, Datagram, Family, Holder, Miss, SockError, SocketView, Task
+from tracer.events import (
+    Call,
+    Close,
+    Datagram,
+    Family,
+    Holder,
+    Miss,
+    SockError,
+    SocketView,
+    Task,
+    Translation,
+)
 from tracer.incident import (
     Bind,
     Closed,
     Connect,
     KeptBy,
     LocalAndPeer,
+    Nat,
     Netns,
     Process,
     SetBy,
@@ -63,6 +75,11 @@ class Describer:
     def holds(self, netns: int, address: str) -> bool:
         """Whether a namespace is known to have a local address."""
         return self._namespaces.holds(netns, address)
+
+    def nat(self, translation: Translation) -> Nat:
+        """The ends before a translation, and where it was made."""
+        b, netns = translation.before, self.netns(translation.netns, translation.netns_cookie)
+        return Nat(b.src, b.sport, b.dst, b.dport, netns, translation.direction)
 
     def netns(self, inum: int, cookie: int) -> Netns:
         return Netns(inum, cookie, self._namespaces.name(inum, cookie))
@@ -209,6 +226,15 @@ def label(processes: Sequence[Process]) -> str:
 def netns_words(name: str | None, inum: int) -> str:
     """``netns web``, or by inode number where it has no name."""
     return f"netns {name}" if name else f"netns {inum}"
+
+
+def forget_flows(netns: Netns, family: Family, address: str, port: int) -> str:
+    """The command that has conntrack forget what it tracks to a destination, in its namespace."""
+    of6 = "-f ipv6 " if family == "ipv6" else ""
+    command = f"conntrack -D {of6}-p udp --orig-dst {address} --orig-port-dst {port}"
+    if netns.name == "host":
+        return command
+    return f"ip netns exec {netns.name} {command}" if netns.name else f"{command} (in its netns)"
 
 
 def _local_and_peer(view: SocketView) -> LocalAndPeer:

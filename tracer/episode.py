@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tracer.counts import MissKey
+from tracer.counts import Flow, MissKey, flow_before, flow_of
 from tracer.events import (
     Fate,
     IcmpReceived,
@@ -14,6 +14,7 @@ from tracer.events import (
     ReceivedIcmp,
     SockError,
     SocketView,
+    Translation,
 )
 from tracer.incident import Incident
 from tracer.judge import Verdict
@@ -57,6 +58,8 @@ class Episode:
     """The ICMP that came in, where ``miss`` was made from one: it missed on another machine."""
     fate: Fate | None = None
     """What became of the first ICMP; None where that was not seen."""
+    nat: Translation | None = None
+    """What connection tracking knew of the datagram; it may be that it was not translated."""
     verdict: Verdict | None = None
     due: int | None = None
     """When to settle or to tell the next update; None when there is nothing to tell."""
@@ -66,6 +69,16 @@ class Episode:
     interval: int = _FIRST_UPDATE_NS
     joined: Episode | None = None
     """The episode of the incident that this one turned out to repeat."""
+
+    @property
+    def sent(self) -> Flow:
+        """The four-tuple that the datagram was sent with, as far as known."""
+        return flow_before(self.nat) if self.nat else flow_of(self.key)
+
+    @property
+    def translated(self) -> Translation | None:
+        """What changed the datagram's ends on its way; None where nothing is known to have."""
+        return self.nat if self.sent != flow_of(self.key) else None
 
     def tell(self, socket: SocketKey, error: SockError) -> bool:
         """Note that a socket was told; returns whether that is new."""
@@ -82,20 +95,26 @@ class Episode:
         if caveat not in self.caveats:
             self.caveats.append(caveat)
 
+    def differs(self, other: Episode) -> bool:
+        """Whether the two are known to have been sent with different four-tuples."""
+        return self.nat is not None and other.nat is not None and self.sent != other.sent
+
     def lose(self, what: str, count: int) -> None:
         """Note that evidence was lost around the miss."""
         self.losses[what] = self.losses.get(what, 0) + count
 
     def absorb(self, other: Episode) -> bool:
         """Take in a repeat; returns whether there is anything new to tell."""
-        before = (self.count, len(self.told), dict(self.losses))
+        before = (self.count, len(self.told), dict(self.losses), self.nat)
+        if self.nat is None and other.nat is not None:
+            self.nat, self.origin = other.nat, other.origin
         self.count += other.count
         self.last = max(self.last, other.last)
         for (socket, _), error in other.told.items():
             self.tell(socket, error)
         for what, count in other.losses.items():
             self.losses[what] = max(count, self.losses.get(what, 0))
-        return before != (self.count, len(self.told), self.losses)
+        return before != (self.count, len(self.told), self.losses, self.nat)
 
     def substantiate(self, other: Episode) -> None:
         """Take over the evidence and verdict of a miss of which more is known; keep the time."""

@@ -364,6 +364,41 @@ class NetnsInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class FourTuple:
+    """The ends of a datagram."""
+
+    src: str
+    sport: int
+    dst: str
+    dport: int
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What connection tracking knew of a datagram that missed, looked up just after the miss.
+
+    ``datagram`` are its ends as its receiver saw them, ``receiver`` that receiver's netns;
+    ``netns`` and ``netns_cookie`` are of the namespace whose conntrack table had the entry.
+    ``before`` are its ends as they came into that namespace: where they are the same, the entry
+    translates nothing. ``direction`` is the datagram's in that entry, whose first packet's is
+    "original". ``status`` are the entry's IPS_ bits (nf_conntrack_common.h), ``timeout`` the
+    seconds it would live on without another packet; None where they were not told.
+    """
+
+    kind: ClassVar[str] = "nat"
+    time: int
+    family: Family
+    datagram: FourTuple
+    receiver: int
+    netns: int
+    netns_cookie: int
+    before: FourTuple
+    direction: Literal["original", "reply"]
+    status: int | None = None
+    timeout: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Loss:
     """Evidence that was dropped: what, and how many since the previous Loss of the same what."""
 
@@ -406,6 +441,7 @@ Event = (
     | SocketSeen
     | Owners
     | NetnsInfo
+    | Translation
     | Loss
     | Tick
     | End

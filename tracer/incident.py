@@ -302,6 +302,31 @@ class NotTold:
         return {"socket": self.socket.to_json(), "why": self.why}
 
 
+@dataclass(frozen=True, slots=True)
+class Nat:
+    """The datagram's ends before they were translated, and the namespace that did it.
+
+    ``direction``: the way it went through the conntrack entry, whose first packet's is "original".
+    """
+
+    src: str
+    sport: int
+    dst: str
+    dport: int
+    netns: Netns
+    direction: Literal["original", "reply"]
+
+    def to_json(self) -> Json:
+        return {
+            "src": self.src,
+            "sport": self.sport,
+            "dst": self.dst,
+            "dport": self.dport,
+            "netns": self.netns.to_json(),
+            "direction": self.direction,
+        }
+
+
 IcmpStatus = Literal["sent", "rate-limited", "suppressed", "attempted", "received"]
 
 
@@ -366,6 +391,7 @@ class Incident:
     last_time: int | None
     count: int
     datagram: Datagram
+    nat: Nat | None
     netns: Netns
     icmp: Icmp
     lookup: Lookup
@@ -402,7 +428,7 @@ class Incident:
             "last_time": _time(self.last_time),
             "count": self.count,
             "datagram": _datagram_json(self.datagram),
-            "nat": None,
+            "nat": self.nat and self.nat.to_json(),
             "netns": self.netns.to_json(),
             "icmp": self.icmp.to_json(),
             "lookup": self.lookup.to_json(),

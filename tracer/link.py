@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from tracer.between import Between
 from tracer.compose import compose
-from tracer.counts import MissCounts, MissKey, flow_of, key_of
+from tracer.counts import MissCounts, MissKey, flow_before, flow_of, key_of
 from tracer.deadlines import Deadlines
 from tracer.describe import Describer
 from tracer.episode import Episode, miss_from_count, miss_from_received, same_verdict
@@ -29,16 +30,18 @@ from tracer.events import (
     ReceivedIcmp,
     SockError,
     SocketSeen,
+    Translation,
 )
 from tracer.incident import Incident
 from tracer.judge import Judge, Verdict
 from tracer.namespaces import Namespaces
 from tracer.origin import OriginFinder
 from tracer.select import Selection
-from tracer.socktable import SocketTable
+from tracer.socktable import Ends, SocketTable
 from tracer.timefmt import NS, Anchor
 from tracer.told import ErrorsTold
 from tracer.totals import Limits, Stats
+from tracer.translations import AGAIN_NS
 
 SETTLE_NS = 200_000_000
 CLOSED_WINDOW_NS = 60 * NS
@@ -88,6 +91,7 @@ class Linker:
         self._namespaces = Namespaces(limits.namespaces)
         self._judge = Judge(self._table, self._namespaces, closed_window_ns)
         self._origins = OriginFinder(self._table, self._namespaces)
+        self._between = Between(self._table, limits.errors)
         self._counts = MissCounts(limits.keys)
         self._episodes = Episodes(limits.incidents, self._retire)
         self._errors = ErrorsTold(self._episodes, self._namespaces, settle_ns, limits.errors)
@@ -111,7 +115,7 @@ class Linker:
 
         What was looked up has no part in time: it is only taken in.
         """
-        if isinstance(event, NetnsInfo | Owners | PortDump):
+        if isinstance(event, NetnsInfo | Owners | PortDump | Translation):
             # Looked up for what came before, however long that took: it must not come too late for
             # a miss that would settle by the look-up's own time.
             self._take(event)
@@ -183,6 +187,8 @@ class Linker:
                 self._table.owned(event)
             case NetnsInfo():
                 self._namespaces.learn(event)
+            case Translation():
+                self._translated(event)
             case Loss():
                 self._loss(event)
             case Header():
@@ -216,7 +222,7 @@ class Linker:
         latest = self._episodes.state(key).latest() if new else None
         if latest is not None:
             self._credit(latest, new, event.last)
-            self._tell_waiting(key)
+            self._tell_waiting(self._episodes.state(key))
         elif new and not event.received:
             miss = miss_from_count(event, event.total - new)
             self._begin(miss, new, event.last, streamed=False)
@@ -278,9 +284,36 @@ class Linker:
         if episode is not None and episode.tell(self._table.key(error.socket), error):
             self._changed(episode)
 
-    def _tell_waiting(self, key: MissKey) -> None:
-        for error in self._errors.waiting(flow_of(key)):
-            self._tell(error)
+    def _tell_waiting(self, state: KeyState) -> None:
+        for flow in state.flows():
+            for error in self._errors.waiting(flow):
+                self._tell(error)
+
+    def _translated(self, event: Translation) -> None:
+        """Note the translation with the misses it was looked up for."""
+        if self._is_of_another(event):
+            return
+        self._between.learn(event)
+        for state in self._episodes.translated(event):
+            # Not with one that is judged, when a later miss has had it looked up.
+            for episode in state.settling or list(state.episodes()):
+                if episode.verdict is None or episode.nat is None:
+                    episode.nat = event
+                    episode.origin = self._origins.find(episode.miss, episode.sent)
+                    self._changed(episode)
+            # The sender is told with the ends it sent with, as if from another machine.
+            self._tell_waiting(state)
+        for episode in list(self._episodes.of_flow(flow_before(event))):
+            if episode.received is not None and episode.verdict is None:
+                self._explained_here(episode)
+
+    def _is_of_another(self, event: Translation) -> bool:
+        """Whether an entry is of other sockets with the same addresses in other namespaces: a
+        socket is connected to send just such datagrams without a translation."""
+        d = event.datagram
+        ends = Ends(d.src, d.sport, d.dst, d.dport)
+        elsewhere = event.netns != event.receiver and event.before != d
+        return elsewhere and bool(self._table.connected(ends, event.time))
 
     # Episodes, from the miss to the verdict
 
@@ -296,10 +329,13 @@ class Linker:
         """Hold a miss until it has settled."""
         elsewhere = received is not None
         key = key_of(miss)._replace(received=elsewhere)
+        state = self._episodes.state(key)
+        nat = state.nat if state.nat and abs(miss.time - state.nat.time) <= AGAIN_NS else None
         known = () if elsewhere else self._judge.known_on_port(miss)
-        origin = self._origins.find(miss, within=elsewhere)
+        sent = flow_before(nat) if nat else flow_of(key)
+        origin = self._origins.find(miss, sent, within=elsewhere)
         episode = Episode(key, miss, streamed, known, origin, self._anchor, count, last)
-        episode.received = received
+        episode.received, episode.nat = received, nat
         if streamed:
             episode.unseen = max(0, count - 1)
         if miss.total > 1 and self._counts.may_repeat(miss.since):
@@ -310,7 +346,7 @@ class Linker:
         self._episodes.add(episode)
         self._remember(episode)
         self._deadlines.set(episode, max(self._now, miss.time) + self._settle_ns)
-        self._tell_waiting(key)
+        self._tell_waiting(state)
         if len(self._episodes.settling) > self._limits.settling:
             self._settled_early += 1
             self._settle(next(iter(self._episodes.settling)))
@@ -325,7 +361,8 @@ class Linker:
     def _back(self, episode: Episode, miss: Miss) -> None:
         """Its count came first, now the evidence is there too."""
         episode.miss, episode.streamed = miss, True
-        episode.known, episode.origin = self._judge.known_on_port(miss), self._origins.find(miss)
+        episode.known = self._judge.known_on_port(miss)
+        episode.origin = self._origins.find(miss, episode.sent)
 
     def _credit(self, episode: Episode, count: int, last: int) -> None:
         episode.last = max(episode.last, last)
@@ -347,7 +384,7 @@ class Linker:
             return
         if episode.origin.socket is None:
             elsewhere = episode.received is not None
-            episode.origin = self._origins.find(episode.miss, within=elsewhere)
+            episode.origin = self._origins.find(episode.miss, episode.sent, within=elsewhere)
         verdict = self._verdict(episode)
         episode.judged(verdict)
         earlier = state.judged
@@ -378,7 +415,8 @@ class Linker:
         """Whether a repeat belongs to the incident before it, which then has taken it in."""
         substantiates = episode.count == 0 and not earlier.streamed
         before = earlier.verdict
-        if substantiates or (before is not None and same_verdict(before, verdict)):
+        alike = before is not None and same_verdict(before, verdict)
+        if substantiates or (alike and not earlier.differs(episode)):
             if substantiates or (before is not None and verdict.certain > before.certain):
                 earlier.substantiate(episode)
                 self._changed(earlier)
@@ -417,7 +455,8 @@ class Linker:
         if episode.verdict is None or not self._selection.concerns(self._targets, episode):
             return
         previous = episode.incident
-        incident = compose(episode, episode.verdict, self._describer(episode), self._header)
+        describer = self._describer(episode)
+        incident = compose(episode, episode.verdict, describer, self._header, self._between)
         if not self._selection.wants(incident):
             return
         episode.published(incident, self._now)

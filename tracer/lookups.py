@@ -1,4 +1,4 @@
-"""What must be looked up because an event mentions it: namespaces, and owners of sockets."""
+"""What must be looked up because an event mentions it: namespaces, owners, translations."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tracer.events import (
     SocketView,
 )
 from tracer.lru import Lru
+from tracer.translations import Tracker, Translations
 
 REFRESH_NS = 1_000_000_000
 """A namespace that misses is looked at again at most this often, and so are the owners of a socket
@@ -41,6 +42,10 @@ _FEW = 16
 class Directory(Protocol):
     """Where things are looked up: this machine, or a test's idea of one."""
 
+    @property
+    def tracker(self) -> Tracker:
+        """Where connection tracking is asked."""
+
     def netns(self, inum: int, hint_pids: Iterable[int]) -> NetnsInfo | None:
         """What is known of a namespace now; None when it cannot be found or entered."""
 
@@ -57,6 +62,7 @@ class Lookups:
     def __init__(self, directory: Directory, limit: int = LIMIT) -> None:
         self._directory = directory
         self._namespaces = _Namespaces(limit)
+        self._translations = Translations(directory.tracker, limit)
         self._owned: Lru[int, Owners] = Lru(limit)
         """Inode -> what was found of its owners, dated when it was looked at last."""
         self._wanted: Lru[int, int] = Lru(limit)
@@ -74,6 +80,7 @@ class Lookups:
         elif isinstance(event, Miss):
             self._namespaces.meet(event.netns, event.netns_cookie)
             self._namespaces.due.add(event.netns)
+            self._translations.want(event)
             candidates = event.walk.candidates if event.walk else ()
             for candidate in candidates:
                 self._want(candidate, event.time, again=len(candidates) <= _FEW)
@@ -98,11 +105,16 @@ class Lookups:
     @property
     def owed(self) -> bool:
         """Something was mentioned and has not been looked for yet."""
-        return bool(self._namespaces.due or len(self._wanted))
+        return bool(self._namespaces.due or len(self._wanted) or self._translations.owed)
 
     def events(self, now: int) -> list[Event]:
         """What could be looked up of what is wanted, as events; call it after each poll."""
-        found: list[Event] = [*self._namespaces.look(self._directory, now)]
+        # First what passes: an entry of conntrack is gone after a while, or another's.
+        translations = self._translations.look(self._namespaces.infos.get, now)
+        for translation in translations:
+            self._namespaces.meet(translation.netns, translation.netns_cookie)
+        found: list[Event] = [*translations]
+        found += self._namespaces.look(self._directory, now)
         looked: list[Owners] = []
         if len(self._waiting):
             looked += self._directory.owners(tuple(self._waiting), ())

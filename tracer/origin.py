@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tracer.addresses import is_any, unmapped
+from tracer.counts import Flow
 from tracer.events import Miss, SocketView
 from tracer.namespaces import Namespaces, same_netns
 from tracer.socktable import Ends, SocketRecord, SocketTable
@@ -30,12 +31,13 @@ class OriginFinder:
         self._table = table
         self._namespaces = namespaces
 
-    def find(self, miss: Miss, *, within: bool = False) -> Origin:
-        """The sender by its four-tuple, else by its local end; ambiguous ones are not named.
+    def find(self, miss: Miss, sent: Flow, *, within: bool = False) -> Origin:
+        """The sender by the four-tuple its datagram was sent with, else by its local end;
+        ambiguous ones are not named.
 
         ``within``: it is known to be in the miss's own namespace.
         """
-        for records in self._tiers(miss):
+        for records in self._tiers(miss, sent):
             # What arrives on loopback has not left its namespace; elsewhere the same address and
             # port can exist once more.
             if within or miss.datagram.ifname in ("lo", ""):
@@ -47,13 +49,13 @@ class OriginFinder:
                 return Origin(None, _ambiguous(chosen))
         return Origin(None)
 
-    def _tiers(self, miss: Miss) -> list[list[SocketRecord]]:
+    def _tiers(self, miss: Miss, sent: Flow) -> list[list[SocketRecord]]:
         """Possible senders, best evidence first."""
-        d, alive = miss.datagram, miss.time - _SENT_BEFORE_CLOSE_NS
-        exact = self._table.connected(Ends(d.src, d.sport, d.dst, d.dport), alive)
-        unconnected = [r for r in self._table.unconnected(d.sport, alive) if self._sends(r, d.src)]
+        src, sport, alive = sent.src, sent.sport, miss.time - _SENT_BEFORE_CLOSE_NS
+        exact = self._table.connected(Ends(*sent), alive)
+        unconnected = [r for r in self._table.unconnected(sport, alive) if self._sends(r, src)]
         # sendto() on a connected socket may name any other destination.
-        others = self._table.connected_from(d.src, d.sport, alive)
+        others = self._table.connected_from(src, sport, alive)
         return [exact, unconnected, others]
 
     def _sends(self, record: SocketRecord, src: str) -> bool:

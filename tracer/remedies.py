@@ -8,7 +8,7 @@ from __future__ import annotations
 from tracer.addresses import ANY4, ANY6, endpoint, is_loopback
 from tracer.advice import tied_by_connect
 from tracer.causes import Cause
-from tracer.describe import label, netns_words
+from tracer.describe import forget_flows, label, netns_words
 from tracer.incident import Incident, SetBy, Socket
 from tracer.match import Mismatch
 
@@ -38,9 +38,9 @@ def advise(incident: Incident) -> tuple[str, ...]:
     if cause is Cause.REMOTE:
         return (_look_elsewhere(incident),)
     if socket is None:
-        return (_nothing_there(incident),)
+        return (_nothing_there(incident), *_translated_still(incident))
     if cause is Cause.CLOSED:
-        return (_reopen(socket), *_remedies(incident, socket))
+        return (_reopen(socket), *_translated_still(incident), *_remedies(incident, socket))
     if cause is Cause.CONNECT_RACE:
         return (
             "connect() takes a socket out of the lookup for a moment on kernels without the fix "
@@ -140,11 +140,26 @@ def _other_peer(incident: Incident, socket: Socket, checks: Checks) -> str:
             f"connect(AF_UNSPEC) leaves the peer's address, {address.socket}, in an IPv6 socket, "
             "and lookups go on comparing it: open a new socket instead"
         )
+    before_nat = _before_nat(incident, address) if address and not port else ""
+    if before_nat:
+        return before_nat
     if address and not port and _is_answer(incident, socket):
         return _answer_from(incident, address)
     if socket.port_origin == "kernel-chosen":
         return _answered_by_another(incident, socket)
     return _serves_one(incident, socket, only_port=address is None)
+
+
+def _before_nat(incident: Incident, check: Mismatch) -> str:
+    """A socket that is connected to the sender's own address, which does not arrive."""
+    nat, d = incident.nat, incident.datagram
+    if nat is None or nat.direction == "reply" or nat.src != check.socket:
+        return ""
+    where = netns_words(nat.netns.name, nat.netns.inum)
+    return (
+        f"{where} translates {endpoint(nat.src, nat.sport)} to {endpoint(d.src, d.sport)}: leave "
+        "the socket unconnected, connect() it to what arrives, or exempt these from masquerading"
+    )
 
 
 def _is_answer(incident: Incident, socket: Socket) -> bool:
@@ -258,6 +273,18 @@ def _reopen(socket: Socket) -> str:
             "the answer came too late: its asker waits too little, or the answerer takes too long"
         )
     return f"start {label(socket.processes)} again, or see why it closed the socket"
+
+
+def _translated_still(incident: Incident) -> tuple[str, ...]:
+    """A flow keeps the destination that its first packet was translated to."""
+    nat, d = incident.nat, incident.datagram
+    if nat is None or nat.direction == "reply" or (nat.dst, nat.dport) == (d.dst, d.dport):
+        return ()
+    return (
+        f"conntrack goes on translating {endpoint(nat.dst, nat.dport)} to "
+        f"{endpoint(d.dst, d.dport)} for this flow, whatever the rules say by now: if the service "
+        f"has moved, {forget_flows(nat.netns, d.family, nat.dst, nat.dport)}",
+    )
 
 
 def _nothing_there(incident: Incident) -> str:

@@ -23,7 +23,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Selection:
     """The filters of a command. Words of one kind are alternatives; all kinds must hold.
 
-    ``processes`` are numbers or names. ``hosts`` are addresses or networks, of either end.
+    ``processes`` are numbers or names. ``hosts`` are addresses or networks, of either end, before
+    a translation or after it; so are ``ports``.
     """
 
     direction: Direction = "both"
@@ -62,11 +63,15 @@ class Selection:
     def wants(self, incident: Incident) -> bool:
         """Whether the filters let an incident through."""
         d = incident.datagram
+        # As it arrived and as it was sent.
+        ends = (d, incident.nat) if incident.nat else (d,)
+        ports = {port for e in ends for port in (e.sport, e.dport)}
+        hosts = {host for e in ends for host in (e.src, e.dst)}
         return (
             (not self.causes or incident.cause in self.causes)
             and (not self.families or d.family in self.families)
-            and (not self.ports or not {d.sport, d.dport}.isdisjoint(self.ports))
-            and (not self.hosts or any(_within(end, self.hosts) for end in (d.src, d.dst)))
+            and (not self.ports or not ports.isdisjoint(self.ports))
+            and (not self.hosts or any(_within(end, self.hosts) for end in hosts))
             and (not self.processes or any(map(self._named, _processes(incident))))
         )
 

@@ -31,6 +31,9 @@ _UNTOLD: dict[str, object] = {
     "reuseport": None,
 }
 
+# Sockets remembered of one process in `SocketTable.bound_by`.
+_BOUND = 8
+
 # A socket can still be seen (in a walk, a dump) for this long after its close was recorded, which
 # is at the entry of the function that closes it.
 _LINGER_NS = 1_000_000_000
@@ -111,7 +114,7 @@ class _Shelf:
 
     def put(self, record: SocketRecord) -> list[SocketRecord]:
         """Add, or add again after `take`; returns the records forgotten for it."""
-        for entry in _entries(record.view):
+        for entry in _entries(record):
             self._index.setdefault(entry, {})[record.key] = None
         gone = self.records.put(record.key, record)
         for old in gone:
@@ -140,7 +143,7 @@ class _Shelf:
                 yield record
 
     def _unlink(self, record: SocketRecord) -> None:
-        for entry in _entries(record.view):
+        for entry in _entries(record):
             keys = self._index.get(entry)
             if keys is not None:
                 keys.pop(record.key, None)
@@ -148,8 +151,9 @@ class _Shelf:
                     del self._index[entry]
 
 
-def _entries(view: SocketView) -> Iterator[tuple[object, ...]]:
+def _entries(record: SocketRecord) -> Iterator[tuple[object, ...]]:
     """Where a socket is found; nowhere while it has no port."""
+    view = record.view
     if not view.lport:
         return
     yield ("port", view.netns, view.lport)
@@ -159,6 +163,7 @@ def _entries(view: SocketView) -> Iterator[tuple[object, ...]]:
         yield ("local", ends.local, ends.lport)
     else:
         yield ("unconnected", view.lport)
+        yield ("identity", record.key.identity)
 
 
 class SocketTable:
@@ -172,6 +177,8 @@ class SocketTable:
         self._holders: Lru[int, tuple[Holder, ...]] = Lru(limit)
         self.lost_calls = 0
         """Calls of whatever socket whose records were lost."""
+        self._bound: Lru[int, dict[SocketKey, None]] = Lru(limit)
+        """The latest unconnected sockets that a process has bound, or was found holding."""
 
     def __len__(self) -> int:
         """How many open sockets are known."""
@@ -220,6 +227,8 @@ class SocketTable:
         record = self.observe(call.after, call.time, "call")
         record.task = call.task
         record.history = record.history.add(call)
+        if call.error == 0 and call.op in ("bind", "autobind"):
+            self._bind(call.task.pid, record.key)
         return record
 
     def lose(self, loss: Loss) -> None:
@@ -250,6 +259,17 @@ class SocketTable:
         """Take in who holds a socket; having found nobody does not unsay an earlier finding."""
         if owners.inode and (owners.holders or owners.inode not in self._holders):
             self._holders.put(owners.inode, owners.holders)
+            for record in self._open.find(("identity", f"inode {owners.inode}")):
+                for holder in owners.holders:
+                    self._bind(holder.pid, record.key)
+
+    def _bind(self, pid: int, key: SocketKey) -> None:
+        keys = self._bound.get(pid) or {}
+        keys.pop(key, None)
+        keys[key] = None
+        if len(keys) > _BOUND:
+            del keys[next(iter(keys))]
+        self._bound.put(pid, keys)
 
     # What is asked
 
@@ -261,6 +281,13 @@ class SocketTable:
     def holders(self, inode: int) -> tuple[Holder, ...]:
         """The processes found holding a socket; empty where none is known."""
         return self._holders.get(inode) or ()
+
+    def bound_by(self, pid: int) -> list[SocketRecord]:
+        """Open unconnected sockets on a port that a process asked for or has had: its services."""
+        found = (self._open.records.get(key) for key in self._bound.get(pid) or ())
+        return [
+            r for r in found if r and not is_connected(r.view) and r.view.port_lock is not False
+        ]
 
     def on_port(self, netns: int, port: int, netns_cookie: int = 0) -> list[SocketRecord]:
         """Open sockets on a port of a namespace; the cookie tells it from an earlier one."""

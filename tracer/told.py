@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracer.addresses import is_any, unmapped
+from tracer.addresses import ANY4, ANY6, is_any, unmapped
 from tracer.attribution import is_ambiguous, possible_misses
 from tracer.counts import Flow
 from tracer.episode import Episode
@@ -40,14 +40,15 @@ class ErrorsTold:
     def place(self, error: SockError) -> Episode | None:
         """The latest miss an error can be about; without one the error waits."""
         episode = self._concerned(error)
-        if episode is None and is_connected(error.socket):
+        if episode is None:
             flow = _flow(error.socket)
             self._waiting.put(flow, [*(self._waiting.get(flow) or ()), error][-_WAITING:])
         return episode
 
     def waiting(self, flow: Flow) -> list[SockError]:
         """The errors of a flow that wait, to be placed again now that more is known of it."""
-        return self._waiting.pop(flow) or []
+        unconnected = (Flow(local, flow.sport, "", 0) for local in (flow.src, ANY4, ANY6))
+        return [error for key in (flow, *unconnected) for error in self._waiting.pop(key) or ()]
 
     def _concerned(self, error: SockError) -> Episode | None:
         in_time = [
@@ -55,7 +56,9 @@ class ErrorsTold:
             for episode in self._episodes_of(error.socket)
             if episode.miss.time <= error.time <= episode.last + self._settle_ns
         ]
-        possible = possible_misses(error.socket, in_time)
+        # Before one elsewhere a miss seen here.
+        here = [episode for episode in in_time if episode.received is None]
+        possible = possible_misses(error.socket, here or in_time)
         if is_ambiguous(possible):
             for episode in possible:
                 episode.doubt(_AMBIGUOUS)
@@ -71,12 +74,12 @@ class ErrorsTold:
 
     def _sends(self, view: SocketView, episode: Episode) -> bool:
         """Whether an unconnected socket (told because of IP_RECVERR) can have sent a datagram."""
-        datagram = episode.miss.datagram
-        if view.lport != datagram.sport:
+        sent = episode.sent
+        if view.lport != sent.sport:
             return False
         if is_any(view.local):
-            return self._namespaces.holds(view.netns, datagram.src, view.netns_cookie)
-        return unmapped(view.local) == datagram.src
+            return self._namespaces.holds(view.netns, sent.src, view.netns_cookie)
+        return unmapped(view.local) == sent.src
 
 
 def _flow(view: SocketView) -> Flow:

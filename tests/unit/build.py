@@ -10,6 +10,7 @@ from tracer.events import (
     Datagram,
     End,
     Family,
+    FourTuple,
     Header,
     Holder,
     IcmpReceived,
@@ -25,6 +26,7 @@ from tracer.events import (
     SocketView,
     Task,
     Tick,
+    Translation,
     Walk,
 )
 
@@ -234,6 +236,30 @@ def seen(ms: float, socket: SocketView) -> SocketSeen:
 def owners(ms: float, inode: int, *holders: tuple[int, str, int]) -> Owners:
     found = tuple(Holder(pid, comm, fd, 790_000 * MS) for pid, comm, fd in holders)
     return Owners(at(ms), inode, found)
+
+
+def nat(
+    ms: float,
+    datagram: Datagram,
+    src: str,
+    dst: str,
+    *,
+    receiver: int = BOX,
+    netns: int = HOST,
+    reply: bool = False,
+) -> Translation:
+    """A datagram found to have been sent between these ends."""
+    d = datagram
+    return Translation(
+        time=at(ms),
+        family=d.family,
+        datagram=FourTuple(d.src, d.sport, d.dst, d.dport),
+        receiver=receiver,
+        netns=netns,
+        netns_cookie=COOKIES[netns],
+        before=FourTuple(*split(src), *split(dst)),
+        direction="reply" if reply else "original",
+    )
 
 
 def namespace(

@@ -6,12 +6,40 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from tracer.events import Clock, Event, NetnsInfo, Owners, SocketView
+from tracer.events import Clock, Datagram, Event, NetnsInfo, Owners, SocketView, Translation
 from tracer.link import IncidentUpdate
 from tracer.system.snapshot import Snapshot
 
 MS = 1_000_000
 S = 1_000_000_000
+
+
+@dataclass
+class FakeTracker:
+    """Connection tracking that knows what it is given, by namespace; what it was asked, in order.
+
+    A namespace with None in ``known`` is there and has no entry; one that is not there has gone.
+    """
+
+    own: int = 1
+    known: dict[int, Translation | None] = field(default_factory=dict)
+    asked: list[int] = field(default_factory=list)
+    tracking: bool = True
+
+    def is_tracking(self) -> bool:
+        return self.tracking
+
+    def own_netns(self) -> int:
+        return self.own
+
+    def namespaces(self) -> Iterable[int]:
+        return tuple(self.known)
+
+    def translation(self, netns: int, datagram: Datagram, receiver: int) -> Translation | None:
+        if netns not in self.known:
+            raise LookupError(netns)
+        self.asked.append(netns)
+        return self.known[netns]
 
 
 @dataclass
@@ -26,6 +54,7 @@ class FakeMachine:
     """What it finds on any port."""
     unread: str | None = None
     """Why these are not all."""
+    tracker: FakeTracker = field(default_factory=FakeTracker)
 
     def now(self) -> int:
         return self.time

@@ -1,10 +1,13 @@
-"""The seed's incident as event sequences: run A and run B of the design."""
+"""Incidents as event sequences: runs A and B of the design's seed, and a published port."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from tests.unit.build import (
     BOX,
     HOST,
+    OTHER,
     autobind,
     bind,
     close,
@@ -15,6 +18,7 @@ from tests.unit.build import (
     header,
     miss,
     namespace,
+    nat,
     owners,
     sock,
     task,
@@ -87,4 +91,22 @@ def run_b() -> list[Event]:
         error(47311.8, CLIENT_TIED),
         close(47312.5, CLIENT_TIED, by=CLIENT_TASK),
         end(50000),
+    ]
+
+
+def published() -> list[Event]:
+    """A container asks the host's port 8053, which leads to another one's 53: nobody there."""
+    client = sock("172.18.0.3:40001", "192.0.2.1:8053", inode=7001, netns=OTHER, bound=False)
+    datagram = gram("172.18.0.3:40001", "172.17.0.2:53", ifindex=2, ifname="eth0", length=37)
+    return [
+        header(),
+        namespace(0.1, HOST, "host", "127.0.0.1", "192.0.2.1", "172.17.0.1", "172.18.0.1"),
+        namespace(0.2, BOX, "dns", "127.0.0.1", "172.17.0.2"),
+        namespace(0.3, OTHER, "app", "127.0.0.1", "172.18.0.3"),
+        connect(1000, replace(client, state=7, peer="0.0.0.0", pport=0), client, by=CLIENT_TASK),
+        owners(1003, 7001, (3471, "dig", 5)),
+        miss(70_000.25, datagram, netns=BOX),
+        error(70_000.5, client),
+        nat(70_001, datagram, "172.18.0.3:40001", "192.0.2.1:8053"),
+        end(80_000),
     ]

@@ -1,4 +1,4 @@
-"""Runs A and B of the seed, word for word; GOLDEN=write renews the expectations."""
+"""Known traces, word for word: the runs of the seed, a published port; GOLDEN=write renews them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.scenes import run_a, run_b
+from tests.unit.scenes import published, run_a, run_b
 from tests.unit.test_render_jsonl import stream
 from tests.unit.test_render_text import text
 from tracer.events import Event
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
-RUNS = {"run-a": run_a(), "run-b": run_b()}
+RUNS = {"run-a": run_a(), "run-b": run_b(), "published": published()}
 
 
 @pytest.mark.parametrize("name", RUNS)

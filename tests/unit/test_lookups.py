@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.samples import EVENTS, MISS, SOCKET, SOCKET6, TASK
+from tests.unit.fakes import FakeTracker
 from tracer.events import Call, Close, Event, Holder, Miss, NetnsInfo, Owners, PortDump, SockError
 from tracer.lookups import REFRESH_NS, Lookups
 
@@ -19,6 +20,7 @@ class FakeDirectory:
     """A machine whose namespaces and owners are given."""
 
     def __init__(self) -> None:
+        self.tracker = FakeTracker()
         self.infos: dict[int, NetnsInfo] = {}
         self.known_owners: dict[int, tuple[Holder, ...]] = {}
         self.asked: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.netlink_samples import ADDRESSES, DONE, DONE_ENOENT, SOCKETS4
 from tracer.system import netlink
 from tracer.system.links import local_addresses, parse_address, parse_link
-from tracer.system.netlink import NetlinkError, dump, parse_attributes, parse_messages
+from tracer.system.netlink import NetlinkError, dump, get, parse_attributes, parse_messages
 
 INTERRUPTED = 0x10
 
@@ -152,3 +152,30 @@ def test_no_bytes_do_anything_but_parse_or_fail(data: bytes) -> None:
     for parse in (lambda d: list(parse_messages(d)), parse_attributes, parse_address, parse_link):
         with suppress(NetlinkError):
             parse(data)
+
+
+def test_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel = _use(monkeypatch, FakeChannel([_message(0x100, b"the object")]))
+    assert get(12, 0x101, b"asked") == b"the object"
+    assert channel.requests == [_message(0x101, b"asked", flags=0x001)]
+
+
+def test_no_such_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(monkeypatch, FakeChannel([_message(2, struct.pack("=i", -errno.ENOENT) + bytes(16))]))
+    assert get(12, 0x101, b"") is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        _message(2, struct.pack("=i", -errno.EPERM) + bytes(16)),
+        _message(2, bytes(20)),
+        _message(2, b"\xff"),
+        _message(0x100, b"")[:-1],
+    ],
+)
+def test_an_object_that_is_not_told(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    _use(monkeypatch, FakeChannel([answer]))
+    with pytest.raises(NetlinkError):
+        get(12, 0x101, b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tracer.errors import UsageError
 from tracer.system import netns as netns_module
 from tracer.system import targets
-from tracer.system.netns import Netns, find_netns, initial_inum, list_netns, netns_inum
+from tracer.system.netns import Doors, Netns, find_netns, initial_inum, list_netns, netns_inum
 from tracer.system.targets import Targets, netns_of_pid, resolve_netns, resolve_targets
 
 OWN = os.stat("/proc/self/ns/net").st_ino
@@ -117,3 +118,60 @@ def test_a_failure_inside_a_namespace_reaches_the_caller(monkeypatch: pytest.Mon
 def test_a_reused_process_number_is_noticed() -> None:
     with pytest.raises(FileNotFoundError):
         netns_module.in_netns(Netns(1, None, "/proc/self/ns/net"), lambda: None)
+
+
+class Machine:
+    """Namespaces that come and go, and a clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.lists = 10**12, 0
+        self.there = {7: Netns(7, None, "/proc/5/ns/net")}
+        self.doors = Doors(lambda: self.now)
+        monkeypatch.setattr(netns_module, "list_netns", self.list)
+        monkeypatch.setattr(netns_module, "in_netns", self.enter)
+
+    def list(self) -> dict[int, Netns]:
+        self.lists += 1
+        return dict(self.there)
+
+    def enter(self, netns: Netns, function: Callable[[], str]) -> str:
+        if self.there.get(netns.inum) != netns:
+            raise FileNotFoundError(netns.path)
+        return f"{netns.path} {function()}"
+
+
+def test_a_way_in_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    for _ in range(3):
+        assert machine.doors.enter(7, lambda: "seen") == "/proc/5/ns/net seen"
+        machine.now += 10**10
+    assert machine.lists == 1
+
+
+def test_a_way_in_that_is_gone_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    machine.doors.enter(7, str)
+    machine.there = {7: Netns(7, "new", "/run/netns/new"), 8: Netns(8, None, "/proc/6/ns/net")}
+    machine.now += 10**9
+    assert machine.doors.enter(7, str) == "/run/netns/new "
+    assert machine.doors.enter(8, str) == "/proc/6/ns/net "
+    assert machine.lists == 2
+
+
+def test_namespaces_that_are_not_there_do_not_cost_a_list_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(monkeypatch)
+    for inum in range(100, 200):
+        with pytest.raises(LookupError):
+            machine.doors.enter(inum, str)
+    assert machine.lists == 1
+
+
+def test_the_list_of_them_is_a_second_old_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    assert machine.doors.namespaces() == (7,)
+    machine.there.clear()
+    assert machine.doors.namespaces() == (7,)
+    machine.now += 10**9
+    assert machine.doors.namespaces() == ()

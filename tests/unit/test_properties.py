@@ -24,6 +24,7 @@ from tests.unit.build import (
     loss,
     miss,
     namespace,
+    nat,
     owners,
     read,
     seen,
@@ -35,7 +36,7 @@ from tests.unit.build import (
 from tests.unit.linking import updates
 from tests.unit.test_render_jsonl import stream
 from tests.unit.test_render_text import text
-from tracer.events import Datagram, Event, Miss, NetnsInfo, Owners, PortDump
+from tracer.events import Datagram, Event, Miss, NetnsInfo, Owners, PortDump, Translation
 from tracer.link import Linker
 from tracer.render.escape import width
 from tracer.totals import Limits
@@ -86,13 +87,16 @@ def traces(draw: st.DrawFn, names: st.SearchStrategy[str] | None = None) -> list
 
 
 MISSES = ("miss", "short", "unwalked", "rejected", "count")
-KINDS = (*MISSES, "connect", "bind", "close", "error", "seen", "owners", "netns", "loss", "tick")
+LOOKED_UP = ("owners", "netns", "nat")
+KINDS = (*MISSES, *LOOKED_UP, "connect", "bind", "close", "error", "seen", "loss", "tick")
 
 
 def event_of(draw: st.DrawFn, kind: str, now: float, name: str) -> Event:
     if kind in MISSES:
         return miss_of(draw, kind, now, name)
     view, by = draw(sockets), task(1, name)
+    if kind == "nat":
+        return translation_of(draw, now)
     if kind == "connect":
         return connect(now, view, draw(sockets), by=by)
     made: dict[str, Event] = {
@@ -106,6 +110,13 @@ def event_of(draw: st.DrawFn, kind: str, now: float, name: str) -> Event:
         "tick": tick(now),
     }
     return made[kind]
+
+
+def translation_of(draw: st.DrawFn, now: float) -> Event:
+    src, dst = draw(st.sampled_from(ENDS[2:])), draw(st.sampled_from(ENDS[2:]))
+    datagram, reply = draw(st.sampled_from(DATAGRAMS)), draw(st.booleans())
+    netns = draw(st.sampled_from((HOST, BOX)))
+    return nat(now, datagram, src, dst, receiver=HOST, netns=netns, reply=reply)
 
 
 def miss_of(draw: st.DrawFn, kind: str, now: float, name: str) -> Event:
@@ -159,7 +170,7 @@ def test_nothing_due_is_left_behind(trace: list[Event]) -> None:
     linker, latest = Linker(), 0
     for event in trace:
         linker.feed(event)
-        if not isinstance(event, NetnsInfo | Owners | PortDump):  # looked up: no part in time
+        if not isinstance(event, NetnsInfo | Owners | PortDump | Translation):  # looked up
             latest = max(latest, event.time)
         deadline = linker.next_deadline()
         assert deadline is None or deadline > latest

@@ -100,11 +100,11 @@ def test_a_line_without_end_at_the_end(path: Path) -> None:
 
 def test_what_a_newer_udptrace_added_is_counted(path: Path) -> None:
     tick = b'{"kind":"tick","time":1,"why":"x"}\n'
-    path.write_bytes(b"".join([*LINES[:1], b'{"kind":"nat","time":1}\n' * 2, tick, *LINES[1:]]))
+    path.write_bytes(b"".join([*LINES[:1], b'{"kind":"weather","time":1}\n' * 2, tick, *LINES[1:]]))
     events, problems = _read(path)
     assert len(events) == len(EVENTS) + 1
     assert problems == [
-        f"{path}: made by a newer udptrace; not understood here: nat (2), tick.why (1)"
+        f"{path}: made by a newer udptrace; not understood here: tick.why (1), weather (2)"
     ]
 
 

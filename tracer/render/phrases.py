@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from tracer.addresses import endpoint
 from tracer.causes import Cause
 from tracer.incident import (
     Bind,
     Connect,
     Incident,
     KeptBy,
+    Nat,
     Netns,
     NotTold,
     Process,
@@ -52,6 +54,17 @@ def moment(utc: int | None, incident: Incident) -> str:
 def namespace(netns: Netns) -> str:
     """``netns web``, by number where it has no name."""
     return kept(f"netns {name(netns.name) if netns.name else netns.inum}")
+
+
+def before_nat(nat: Nat) -> str:
+    """A datagram's ends before they were translated."""
+    return line(f"{endpoint(nat.src, nat.sport)} > {endpoint(nat.dst, nat.dport)}")
+
+
+def no_origin(nat: Nat | None) -> str:
+    """That the sender is not known, and by which end it would be."""
+    end = f" of {line(endpoint(nat.src, nat.sport))}" if nat else ""
+    return f"no socket{end} known on this machine"
 
 
 def process(process: Process) -> str:

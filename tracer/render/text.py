@@ -96,6 +96,7 @@ class TextRenderer:
 
     def _incident(self, incident: Incident) -> Iterator[str]:
         yield from self._headline(incident, incident.time, phrases.namespace(incident.netns))
+        yield from self._nat(incident)
         yield from self._verdict(incident)
         yield from self._origin(incident)
         if incident.icmp.status in _SILENT:
@@ -115,6 +116,8 @@ class TextRenderer:
         since = f"since {phrases.clock(incident.time, incident.mono_ns)}"
         lines = list(self._headline(incident, incident.last_time, since))
         yield from lines if len(lines) == 1 else self._headline(incident, incident.last_time)
+        if previous.nat is None:
+            yield from self._nat(incident)
         if incident.socket and incident.socket.processes and not _holder_known(previous):
             yield from self._block(_role(incident), self._socket(incident.socket))
         if previous.origin is None and incident.origin is not None:
@@ -136,6 +139,13 @@ class TextRenderer:
 
     # The parts of an incident
 
+    def _nat(self, incident: Incident) -> Iterator[str]:
+        nat = incident.nat
+        if nat is not None:
+            ends = self._together(phrases.before_nat(nat), len(_INDENT))
+            where = phrases.namespace(nat.netns)
+            yield from self._block("before NAT", f"{ends}  translated in {where}")
+
     def _verdict(self, incident: Incident) -> Iterator[str]:
         socket = incident.socket
         more = f"; {incident.candidates} more on that port" if incident.candidates else ""
@@ -151,7 +161,7 @@ class TextRenderer:
     def _origin(self, incident: Incident) -> Iterator[str]:
         origin = incident.origin
         if origin is None:
-            yield from self._block("sent by", "no socket known on this machine")
+            yield from self._block("sent by", phrases.no_origin(incident.nat))
             return
         where = "" if origin.netns == incident.netns else "  " + phrases.namespace(origin.netns)
         yield from self._block("sent by", self._socket(origin) + where)

@@ -8,10 +8,11 @@ from functools import partial
 
 from tracer.events import Clock, NetnsInfo, Owners, SocketView
 from tracer.system.clock import read_clock
-from tracer.system.netns import find_netns, in_netns, is_named
+from tracer.system.netns import Doors, find_netns, in_netns, is_named
 from tracer.system.ports import sockets_on_port
 from tracer.system.processes import OwnerFinder
 from tracer.system.snapshot import Snapshot, netns_info, owners_events, take_snapshot
+from tracer.system.tracking import Tracking
 
 
 class ThisMachine:
@@ -19,6 +20,7 @@ class ThisMachine:
 
     def __init__(self) -> None:
         self._finder = OwnerFinder()
+        self.tracker = Tracking(Doors())
 
     def now(self) -> int:
         """CLOCK_MONOTONIC, nanoseconds: the events' clock."""

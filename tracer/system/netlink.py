@@ -1,4 +1,4 @@
-"""Netlink dumps: one request, many messages, parsed without trusting a length.
+"""Netlink requests: a dump or one object, parsed without trusting a length.
 
 Format: include/uapi/linux/netlink.h. A request that reads only; nothing here changes a system.
 """
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 NETLINK_ROUTE = 0
 NETLINK_SOCK_DIAG = 4
+NETLINK_NETFILTER = 12
 
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
@@ -32,7 +33,7 @@ _ATTEMPTS = 5
 
 
 class NetlinkError(OSError):
-    """The kernel refused a dump, or its answer makes no sense. ``errno`` says which."""
+    """The kernel refused a request, or its answer makes no sense. ``errno`` says which."""
 
 
 class Message(NamedTuple):
@@ -68,12 +69,33 @@ def read_dump(protocol: int, request: int, body: bytes, take: Callable[[bytes], 
         return _dump_once(channel, request, body, 1, take)
 
 
+def get(protocol: int, request: int, body: bytes) -> bytes | None:
+    """The body of the message that answers a request for one object, None where there is no such.
+
+    In the thread's network namespace. The kernel answers before it lets go of the request, so
+    this does not wait. Raises NetlinkError, or OSError where the protocol is not there.
+    """
+    with _channel(protocol) as channel:
+        _send(channel, request, _NLM_F_REQUEST, 1, body)
+        for message in parse_messages(_receive(channel)):
+            if message.type != _NLMSG_ERROR:
+                return message.body
+            if _error(message) == errno.ENOENT:
+                return None
+            _check(message)
+        raise NetlinkError(errno.EBADMSG, "netlink request without an answer")
+
+
 @contextmanager
 def _channel(protocol: int) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as channel:
         channel.settimeout(_TIMEOUT_S)
         channel.bind((0, 0))
         yield channel
+
+
+def _send(channel: socket.socket, request: int, flags: int, sequence: int, body: bytes) -> None:
+    channel.send(_HEADER.pack(_HEADER.size + len(body), request, flags, sequence, 0) + body)
 
 
 def _dump_once(
@@ -85,7 +107,7 @@ def _dump_once(
 ) -> bool:
     """Hand over the bodies; returns whether the kernel says that they are not of one moment."""
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
-    channel.send(_HEADER.pack(_HEADER.size + len(body), request, flags, sequence, 0) + body)
+    _send(channel, request, flags, sequence, body)
     interrupted = False
     while True:
         for message in parse_messages(_receive(channel)):
@@ -106,17 +128,23 @@ def _receive(channel: socket.socket) -> bytes:
 
 
 def _check(message: Message) -> None:
-    """Raise the error that a NLMSG_ERROR or NLMSG_DONE message carries, if it does.
+    """Raise the error that a NLMSG_ERROR or NLMSG_DONE message carries, if it does."""
+    code = _error(message)
+    if code > 0:
+        raise NetlinkError(code, os.strerror(code))
+
+
+def _error(message: Message) -> int:
+    """The errno that a NLMSG_ERROR or NLMSG_DONE message carries, 0 for none. Raises NetlinkError.
 
     A dump fails through either: through NLMSG_DONE once it has begun.
     """
     if len(message.body) < 4:
         if message.type == _NLMSG_DONE:
-            return
+            return 0
         raise NetlinkError(errno.EBADMSG, "netlink error message without an error")
     (code,) = struct.unpack_from("=i", message.body)
-    if code < 0:
-        raise NetlinkError(-code, os.strerror(-code))
+    return -int(code)
 
 
 def parse_messages(data: bytes) -> Iterator[Message]:

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from typing import TypeVar
 from tracer.text import clean
 
 T = TypeVar("T")
+
+# How old a list of the namespaces may be, and how old when a new one is not in it.
+_STALE_NS = 1_000_000_000
+_NEW_NS = 100_000_000
 
 HOST = "host"
 """The name of the initial network namespace."""
@@ -148,6 +153,44 @@ def in_netns(netns: Netns, function: Callable[[], T]) -> T:
     if failure:
         raise failure[0]
     return result[0]
+
+
+class Doors:
+    """Ways into the namespaces, kept: to list them all is to look at every process."""
+
+    def __init__(self, now: Callable[[], int] = time.monotonic_ns) -> None:
+        self._now = now
+        self._listed: int | None = None
+        self._known: dict[int, Netns] = {}
+
+    def namespaces(self) -> tuple[int, ...]:
+        """The inode numbers of those there were at most a second ago."""
+        self._list(_STALE_NS)
+        return tuple(self._known)
+
+    def enter(self, inum: int, function: Callable[[], T]) -> T:
+        """The result of a function that is run inside a namespace (`in_netns`).
+
+        Raises LookupError for a namespace that cannot be found or entered, and what the function
+        raises, which must not be OSError.
+        """
+        for age_ns in (None, _NEW_NS):
+            if age_ns is not None and not self._list(age_ns):
+                break
+            try:
+                return in_netns(self._known[inum], function)
+            except (KeyError, OSError):
+                # New, or the process it was found through is gone, or its number is another's.
+                self._known.pop(inum, None)
+        raise LookupError(inum)
+
+    def _list(self, age_ns: int) -> bool:
+        """Look again, unless that was done within this time; returns whether it did."""
+        now = self._now()
+        if self._listed is not None and now - self._listed < age_ns:
+            return False
+        self._listed, self._known = now, list_netns()
+        return True
 
 
 def _enter(netns: Netns) -> None:
