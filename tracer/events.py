@@ -297,6 +297,8 @@ class MissCount:
     """Of ``total``, ICMPs a rate limit stopped; None when not told."""
     received: bool = False
     """The counter of an `IcmpReceived`, not of a miss."""
+    proven: bool | None = None
+    """As in `Miss`; None when not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +334,26 @@ class NetnsInfo:
     addresses: tuple[str, ...]
     links: tuple[tuple[int, str], ...]
     """(ifindex, name) pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What the kernel has counted of a namespace's UDP and ICMP since the namespace began.
+
+    Read between ``time`` and ``until``, by which the counters of misses had been read again: all
+    misses in the log before this event came before ``time``, all that are read after ``until``
+    after it. Recorded when a value has changed, and always at first and at the end.
+    """
+
+    kind: ClassVar[str] = "counters"
+    time: int
+    until: int
+    inum: int
+    cookie: int
+    values: tuple[tuple[str, int], ...]
+    """(nstat's name, cumulative value) of what this kernel counts; empty: the namespace is gone."""
+    final: bool = False
+    """Read at the end of the trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +398,7 @@ Event = (
     | SocketSeen
     | Owners
     | NetnsInfo
+    | Counters
     | Loss
     | Tick
     | End

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tracer.events import Clock, Event, NetnsInfo, Owners
+from tracer.events import Clock, Counters, Event, NetnsInfo, Owners
 from tracer.link import IncidentUpdate
+from tracer.system.netns import Netns
 from tracer.system.snapshot import Snapshot
 
 MS = 1_000_000
@@ -22,6 +23,8 @@ class FakeMachine:
     before: Snapshot = field(default_factory=Snapshot)
     infos: dict[int, NetnsInfo] = field(default_factory=dict)
     holders: dict[int, Owners] = field(default_factory=dict)
+    counted: dict[int, Counters] = field(default_factory=dict)
+    """What the counters of each namespace are, by its number."""
 
     def now(self) -> int:
         return self.time
@@ -39,6 +42,13 @@ class FakeMachine:
     def is_named(self, inum: int, name: str) -> bool:
         return inum in self.infos and self.infos[inum].name == name
 
+    def namespaces(self) -> dict[int, Netns]:
+        return {inum: Netns(inum, None, "") for inum in self.counted}
+
+    def counters(self, netns: Netns) -> Counters | None:
+        found = self.counted.get(netns.inum)
+        return found and replace(found, time=self.time, until=self.time)
+
     def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
         return [self.holders[inode] for inode in inodes if inode in self.holders]
 
@@ -50,7 +60,9 @@ class FakeSession:
     machine: FakeMachine
     batches: list[tuple[int, list[Event]]]
     left: list[Event] = field(default_factory=list)
-    """What `drain` finds."""
+    """What `drain` finds, once."""
+    drained: list[int] = field(default_factory=list)
+    """When `drain` was called."""
     polls: int = 0
     probes: tuple[str, ...] = ("connect", "icmp")
     unproven: tuple[str, ...] = ("limit",)
@@ -67,7 +79,9 @@ class FakeSession:
         return []
 
     def drain(self) -> list[Event]:
-        return self.left
+        self.drained.append(self.machine.time)
+        left, self.left = self.left, []
+        return left
 
     def close(self) -> None:
         pass
