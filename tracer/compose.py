@@ -27,6 +27,9 @@ from tracer.match import Mismatch, is_connected
 from tracer.remedies import advise
 from tracer.socktable import Ends, ends_of
 
+UNSENT = ("rate-limited", "suppressed")
+"""What became of an ICMP that never left."""
+
 
 def compose(
     episode: Episode,
@@ -40,6 +43,8 @@ def compose(
     socket_before, origin_before = (earlier.socket, earlier.origin) if earlier else (None, None)
     told = _told(episode, describer)
     origin = _origin(episode)
+    not_told = _not_told(episode, origin, describer, header)
+    untold, untold_exact = _untold(episode, not_told, header)
     incident = Incident(
         id=earlier.id if earlier else _id(episode, header),
         seq=earlier.seq + 1 if earlier else 1,
@@ -60,7 +65,9 @@ def compose(
         candidates=verdict.candidates,
         origin=_described(origin, episode, describer, origin_before),
         told=told,
-        not_told=_not_told(episode, origin, describer, header),
+        not_told=not_told,
+        untold=untold,
+        untold_exact=untold_exact,
         hints=(),
         advice=(),
         certain=verdict.certain and not episode.losses,
@@ -127,10 +134,10 @@ def _icmp(episode: Episode, header: Header | None) -> Icmp:
     miss = episode.miss
     name = icmp_name(miss.datagram.family, miss.icmp_type, miss.icmp_code)
     sender = episode.received.sender if episode.received else None
-    return Icmp(miss.icmp_type, miss.icmp_code, name, _status(episode, header), sender)
+    return Icmp(miss.icmp_type, miss.icmp_code, name, icmp_status(episode, header), sender)
 
 
-def _status(episode: Episode, header: Header | None) -> IcmpStatus:
+def icmp_status(episode: Episode, header: Header | None) -> IcmpStatus:
     """The ICMP's fate. The probe at the miss sees the attempt to send; that a local socket was told
     proves the rest, and so does the probe behind all limits, whose silence says "suppressed"."""
     if episode.received is not None:
@@ -198,10 +205,24 @@ def _why_not_told(episode: Episode, origin: SocketView, header: Header | None) -
         return "unconnected"
     if ends_of(origin) != Ends(*episode.sent):
         return "connected to another peer"
-    status = _status(episode, header)
-    if status in ("rate-limited", "suppressed"):
+    status = icmp_status(episode, header)
+    if status in UNSENT:
         return f"the ICMP was {status}"
     return "no error was seen queued on it" if _errors_traced(header) else None
+
+
+def _untold(
+    episode: Episode, not_told: tuple[NotTold, ...], header: Header | None
+) -> tuple[int, bool]:
+    """How many of the misses are known to have been told to nobody, and whether those are all.
+
+    What another machine did with an ICMP that left is not known here, and not counted.
+    """
+    status = icmp_status(episode, header)
+    if not_told and status not in UNSENT and _errors_traced(header):
+        return episode.count, True
+    known = episode.fates_counted if episode.count > 1 else status != "attempted"
+    return max(0, min(episode.count, episode.unsent)), known and episode.unsent <= episode.count
 
 
 def _errors_traced(header: Header | None) -> bool:

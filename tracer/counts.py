@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from tracer.events import IcmpReceived, Miss, MissCount, Translation
@@ -60,11 +61,33 @@ def flow_before(translation: Translation) -> Flow:
     return Flow(b.src, b.sport, b.dst, b.dport)
 
 
+@dataclass(slots=True)
+class _Credited:
+    """What has been credited of one counting of a key."""
+
+    total: int = 0
+    unsent: int | None = None
+    """Misses whose ICMP never left, as far as told."""
+
+
+def is_proven(event: Miss | MissCount) -> bool:
+    """Whether UDP's receive path sent the ICMP, having found no socket.
+
+    A count that does not tell is taken by its type and code, which a REJECT's can be, too.
+    """
+    if isinstance(event, MissCount) and event.received:
+        return False
+    if event.proven is not None:
+        return event.proven
+    port_unreachable = {"ipv4": (3, 3), "ipv6": (1, 4)}[event.datagram.family]
+    return (event.icmp_type, event.icmp_code) == port_unreachable
+
+
 class MissCounts:
     """What has been credited of each key's totals, epoch by epoch; bounded."""
 
     def __init__(self, limit: int) -> None:
-        self._credited: Lru[MissKey, dict[int, int]] = Lru(limit)
+        self._credited: Lru[MissKey, dict[int, _Credited]] = Lru(limit)
         self._forgot_until = -1
 
     @property
@@ -79,16 +102,36 @@ class MissCounts:
             epochs = {}
             for gone in self._credited.put(key, epochs):
                 self._forgot_until = max(self._forgot_until, *gone)
-        before = epochs.get(since, 0)
+        before = epochs[since].total if since in epochs else 0
         if total > before:
-            epochs[since] = total
+            epochs.setdefault(since, _Credited()).total = total
         if len(epochs) > _EPOCHS:
             del epochs[min(epochs)]
         return max(0, total - before)
 
     def credited(self, key: MissKey, since: int) -> int:
         """How many of the misses counted since then have been told of."""
-        return (self._credited.get(key) or {}).get(since, 0)
+        epoch = (self._credited.get(key) or {}).get(since)
+        return epoch.total if epoch else 0
+
+    def credit_unsent(self, key: MissKey, since: int, unsent: int) -> int:
+        """What is new in the number of misses whose ICMP never left.
+
+        Negative when one that was on its way at an earlier reading has left since.
+        """
+        epoch = (self._credited.get(key) or {}).get(since)
+        if epoch is None:
+            return 0
+        before, epoch.unsent = epoch.unsent or 0, unsent
+        return unsent - before
+
+    def credit_first_unsent(self, key: MissKey, since: int) -> int:
+        """1 for a first miss whose ICMP never left, unless the kernel's count has it already."""
+        epoch = (self._credited.get(key) or {}).get(since)
+        if epoch is None or epoch.unsent is not None:
+            return 0
+        epoch.unsent = 1
+        return 1
 
     def may_repeat(self, since: int) -> bool:
         """Whether a total counted since then may hold misses already told and since forgotten."""

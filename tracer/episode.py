@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tracer.counts import Flow, MissKey, flow_before, flow_of
+from tracer.counts import Flow, MissKey, flow_before, flow_of, is_proven
 from tracer.events import (
     Fate,
     IcmpReceived,
@@ -56,6 +56,10 @@ class Episode:
     losses: dict[str, int] = field(default_factory=dict)
     received: ReceivedIcmp | None = None
     """The ICMP that came in, where ``miss`` was made from one: it missed on another machine."""
+    unsent: int = 0
+    """How many of the count are known to have made no ICMP that left."""
+    fates_counted: bool = True
+    """Whether that is known of all repeats, too."""
     fate: Fate | None = None
     """What became of the first ICMP; None where that was not seen."""
     nat: Translation | None = None
@@ -105,16 +109,18 @@ class Episode:
 
     def absorb(self, other: Episode) -> bool:
         """Take in a repeat; returns whether there is anything new to tell."""
-        before = (self.count, len(self.told), dict(self.losses), self.nat)
+        before = (self.count, self.unsent, len(self.told), dict(self.losses), self.nat)
         if self.nat is None and other.nat is not None:
             self.nat, self.origin = other.nat, other.origin
         self.count += other.count
+        self.unsent += other.unsent
+        self.fates_counted &= other.fates_counted
         self.last = max(self.last, other.last)
         for (socket, _), error in other.told.items():
             self.tell(socket, error)
         for what, count in other.losses.items():
             self.losses[what] = max(count, self.losses.get(what, 0))
-        return before != (self.count, len(self.told), self.losses, self.nat)
+        return before != (self.count, self.unsent, len(self.told), self.losses, self.nat)
 
     def substantiate(self, other: Episode) -> None:
         """Take over the evidence and verdict of a miss of which more is known; keep the time."""
@@ -162,9 +168,8 @@ def miss_from_count(event: MissCount, earlier: int) -> Miss:
     """The miss behind a counter whose streamed miss did not arrive: all but its evidence.
 
     ``earlier``: how many of its total were told before. That UDP's receive path sent the ICMP is
-    taken from its type and code.
+    taken from its type and code where the count does not tell.
     """
-    port_unreachable = {"ipv4": (3, 3), "ipv6": (1, 4)}[event.datagram.family]
     return Miss(
         time=event.last if earlier else event.since,
         datagram=event.datagram,
@@ -172,7 +177,7 @@ def miss_from_count(event: MissCount, earlier: int) -> Miss:
         netns_cookie=event.netns_cookie,
         icmp_type=event.icmp_type,
         icmp_code=event.icmp_code,
-        proven=(event.icmp_type, event.icmp_code) == port_unreachable,
+        proven=is_proven(event),
         passes=None,
         caller=None,
         since=event.since,

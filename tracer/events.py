@@ -326,6 +326,8 @@ class MissCount:
     """Of ``total``, ICMPs a rate limit stopped; None when not told."""
     received: bool = False
     """The counter of an `IcmpReceived`, not of a miss."""
+    proven: bool | None = None
+    """As in `Miss`; None when not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +401,26 @@ class Translation:
 
 
 @dataclass(frozen=True, slots=True)
+class Counters:
+    """What the kernel has counted of a namespace's UDP and ICMP since the namespace began.
+
+    Read between ``time`` and ``until``, by which the counters of misses had been read again: all
+    misses in the log before this event came before ``time``, all that are read after ``until``
+    after it. Recorded when a value has changed, and always at first and at the end.
+    """
+
+    kind: ClassVar[str] = "counters"
+    time: int
+    until: int
+    inum: int
+    cookie: int
+    values: tuple[tuple[str, int], ...]
+    """(nstat's name, cumulative value) of what this kernel counts; empty: the namespace is gone."""
+    final: bool = False
+    """Read at the end of the trace."""
+
+
+@dataclass(frozen=True, slots=True)
 class Loss:
     """Evidence that was dropped: what, and how many since the previous Loss of the same what."""
 
@@ -442,6 +464,7 @@ Event = (
     | Owners
     | NetnsInfo
     | Translation
+    | Counters
     | Loss
     | Tick
     | End

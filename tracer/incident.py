@@ -402,6 +402,10 @@ class Incident:
     origin: Socket | None
     told: tuple[Told, ...]
     not_told: tuple[NotTold, ...]
+    untold: int
+    """Of ``count``, the misses known to have been told to nobody."""
+    untold_exact: bool
+    """Whether there are no more; for the words."""
     hints: tuple[str, ...]
     advice: tuple[str, ...]
     certain: bool
@@ -442,6 +446,7 @@ class Incident:
             "origin": self.origin and self.origin.to_json(),
             "told": [told.to_json() for told in self.told],
             "not_told": [socket.to_json() for socket in self.not_told],
+            "untold": self.untold,
             "hints": list(self.hints),
             "advice": list(self.advice),
             "certain": self.certain,

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from tracer.between import Between
-from tracer.compose import compose
+from tracer.compose import UNSENT, compose, icmp_status
 from tracer.counts import MissCounts, MissKey, flow_before, flow_of, key_of
 from tracer.deadlines import Deadlines
 from tracer.describe import Describer
@@ -16,6 +16,7 @@ from tracer.events import (
     Call,
     Clock,
     Close,
+    Counters,
     End,
     Event,
     Header,
@@ -37,6 +38,7 @@ from tracer.judge import Judge, Verdict
 from tracer.namespaces import Namespaces
 from tracer.origin import OriginFinder
 from tracer.select import Selection
+from tracer.silence import NetnsSilence, Silence
 from tracer.socktable import Ends, SocketTable
 from tracer.timefmt import NS, Anchor
 from tracer.told import ErrorsTold
@@ -93,6 +95,7 @@ class Linker:
         self._origins = OriginFinder(self._table, self._namespaces)
         self._between = Between(self._table, limits.errors)
         self._counts = MissCounts(limits.keys)
+        self._silence = Silence(limits.namespaces)
         self._episodes = Episodes(limits.incidents, self._retire)
         self._errors = ErrorsTold(self._episodes, self._namespaces, settle_ns, limits.errors)
         self._deadlines = Deadlines()
@@ -107,6 +110,9 @@ class Linker:
         self._now = 0
         self._misses = 0
         self._incidents = 0
+        self._untold = 0
+        self._untold_open = 0
+        """Incidents of which more misses may have been told to nobody."""
 
     # The interface
 
@@ -115,7 +121,7 @@ class Linker:
 
         What was looked up has no part in time: it is only taken in.
         """
-        if isinstance(event, NetnsInfo | Owners | PortDump | Translation):
+        if isinstance(event, NetnsInfo | Owners | PortDump | Translation | Counters):
             # Looked up for what came before, however long that took: it must not come too late for
             # a miss that would settle by the look-up's own time.
             self._take(event)
@@ -145,16 +151,29 @@ class Linker:
             "counts of misses": self._counts.forgotten,
             "incidents": self._episodes.forgotten,
             "errors told": self._errors.forgotten,
+            "counters of network namespaces": self._silence.forgotten,
             "settling times": self._settled_early,
         }
         return Stats(
             duration=self._now - self._began if self._began is not None else 0,
             misses=self._misses,
             incidents=self._incidents,
+            untold=self._untold,
+            untold_exact=not self._untold_open,
             sockets=len(self._table),
             probes=len(self._header.probes) if self._header else 0,
             losses=dict(self._lost),
             forgotten={what: count for what, count in forgotten.items() if count},
+            silence=self._silences(),
+        )
+
+    def _silences(self) -> tuple[NetnsSilence, ...]:
+        """What died silently where, of the namespaces asked for."""
+        describer = Describer(self._table, self._namespaces, self._anchor)
+        return tuple(
+            part
+            for part in self._silence.parts(describer, doubtful=bool(self._counts.forgotten))
+            if not self._targets or part.netns.inum in self._targets
         )
 
     # Events
@@ -185,6 +204,8 @@ class Linker:
                 self._table.observe(event.socket, event.time, "dump")
             case Owners():
                 self._table.owned(event)
+            case Counters():
+                self._silence.read(event)
             case NetnsInfo():
                 self._namespaces.learn(event)
             case Translation():
@@ -206,6 +227,7 @@ class Linker:
             self._table.observe(view, miss.time)
         key = key_of(miss)
         new = self._counts.credit(key, miss.since, miss.total)
+        self._silence.missed(miss, new)
         latest = self._episodes.state(key).latest()
         if latest is None:
             self._begin(miss, new, miss.time)
@@ -219,13 +241,29 @@ class Linker:
     def _count(self, event: MissCount) -> None:
         key = key_of(event)
         new = self._counts.credit(key, event.since, event.total)
-        latest = self._episodes.state(key).latest() if new else None
+        self._silence.counted(event, new)
+        latest = self._episodes.state(key).latest()
         if latest is not None:
             self._credit(latest, new, event.last)
             self._tell_waiting(self._episodes.state(key))
         elif new and not event.received:
             miss = miss_from_count(event, event.total - new)
-            self._begin(miss, new, event.last, streamed=False)
+            latest = self._begin(miss, new, event.last, streamed=False)
+        if latest is not None:
+            self._credit_fates(latest, event)
+
+    def _credit_fates(self, episode: Episode, event: MissCount) -> None:
+        """How many of a key's ICMPs never left, from the kernel's count of those that did."""
+        if event.received:
+            return
+        if event.sent is None:
+            episode.fates_counted = False
+            return
+        unsent = event.total - event.sent
+        new = self._counts.credit_unsent(episode.key, event.since, unsent)
+        if new:
+            episode.unsent += new
+            self._changed(episode)
 
     def _received(self, event: IcmpReceived) -> None:
         """Of a miss on another machine, unless it is the ICMP of one seen here."""
@@ -325,7 +363,7 @@ class Linker:
         *,
         streamed: bool = True,
         received: ReceivedIcmp | None = None,
-    ) -> None:
+    ) -> Episode:
         """Hold a miss until it has settled."""
         elsewhere = received is not None
         key = key_of(miss)._replace(received=elsewhere)
@@ -350,6 +388,7 @@ class Linker:
         if len(self._episodes.settling) > self._limits.settling:
             self._settled_early += 1
             self._settle(next(iter(self._episodes.settling)))
+        return episode
 
     def _remember(self, episode: Episode) -> None:
         """Keep what a loss told later can still touch."""
@@ -387,6 +426,9 @@ class Linker:
             episode.origin = self._origins.find(episode.miss, episode.sent, within=elsewhere)
         verdict = self._verdict(episode)
         episode.judged(verdict)
+        if episode.miss.total == 1 and icmp_status(episode, self._header) in UNSENT:
+            # Its repeats' fates are counted in the kernel, its own only together with theirs.
+            episode.unsent += self._counts.credit_first_unsent(episode.key, episode.miss.since)
         earlier = state.judged
         if earlier is not None and self._joins(episode, verdict, earlier):
             episode.joined = earlier
@@ -462,6 +504,10 @@ class Linker:
         episode.published(incident, self._now)
         self._misses += incident.count - (previous.count if previous else 0)
         self._incidents += previous is None
+        self._untold += incident.untold - (previous.untold if previous else 0)
+        self._untold_open += (not incident.untold_exact) - (
+            previous is not None and not previous.untold_exact
+        )
         self._out.append(IncidentUpdate(incident, previous))
 
     def _describer(self, episode: Episode) -> Describer:

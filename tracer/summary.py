@@ -11,6 +11,8 @@ def status_line(stats: Stats, age_ns: int) -> str:
     if stats.incidents:
         counts[0] += f" in {many(stats.incidents, 'incident')}"
     counts += [many(stats.sockets, "socket"), f"{many(stats.probes, 'probe')} proven"]
+    if stats.silent:
+        counts.append(f"{stats.silent} died silently")
     return f"{age_ns // 1_000_000_000} s: {', '.join(counts)}"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracer.silence import NetnsSilence
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -37,3 +39,14 @@ class Stats:
     """How many of each kind were lost, by the names of `events.LOSSES`."""
     forgotten: dict[str, int]
     """What went beyond the limits, in words; only what is not 0."""
+    untold: int = 0
+    """Of the misses, those known to have been told to nobody."""
+    untold_exact: bool = True
+    """Whether there are no more of them."""
+    silence: tuple[NetnsSilence, ...] = ()
+    """What died without any ICMP, by network namespace."""
+
+    @property
+    def silent(self) -> int:
+        """How many datagrams died silently, in all namespaces."""
+        return sum(part.deaths for part in self.silence)

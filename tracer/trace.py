@@ -7,13 +7,14 @@ the same points and shows exactly what the live trace showed.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tracer import __version__
 from tracer.completion import Completion, Reader
+from tracer.counting import BATCH_NS, LONG_BATCH_NS, Counting, Source
 from tracer.events import Clock, End, Event, Header, Tick
 from tracer.log import Consumer, Log
 from tracer.lookups import Directory, Lookups
@@ -45,14 +46,11 @@ class Session(Protocol):
         """The next events in order, waiting for the first at most so long."""
 
     def drain(self) -> list[Event]:
-        """All that is left, with the final counters; called once."""
+        """All that there is by now, with the kernel's counters as they are after it."""
 
 
-class Machine(Directory, Reader, Protocol):
+class Machine(Directory, Reader, Source, Protocol):
     """What the loop asks the system for (tracer.system.machine)."""
-
-    def now(self) -> int:
-        """CLOCK_MONOTONIC, nanoseconds."""
 
     def clock(self) -> Clock:
         """A clock anchor, read now."""
@@ -105,6 +103,9 @@ class Trace:
         self._ready = ready
         self._lookups = Lookups(machine)
         self._completion = Completion(machine)
+        self._counting = Counting(machine, say)
+        self._drain_ns = 0
+        """How long it took to read all misses."""
         self._log = Log(consumer, self._lookups, say, writer, plan.recording_only)
         self._status = status
         self._begun = False
@@ -141,6 +142,7 @@ class Trace:
         first = [*snapshot.events, *self._session.poll(0)]
         first.sort(key=lambda event: event.time)
         self._log.put_all(self._completion.complete(first))
+        self._count_all()
         self._schedule = Schedule(self._machine.now(), self._plan.duration_ns)
         self._stop.begin()
         self._ready()
@@ -183,24 +185,58 @@ class Trace:
         if self._schedule.clock_due(before):
             self._log.put(self._machine.clock())
             self._lookups.refresh_namespaces()
+            self._counting.want_all()
         wait_ms = self._schedule.wait_ms(before, self._consumer.next_deadline())
-        self._put_polled(self._completion.complete(self._session.poll(wait_ms)))
-        self._log.put_all(self._lookups.events(self._machine.now()))
+        self._put_polled(self._session.poll(wait_ms))
+        self._look_up()
+        self._count_some()
         self._tick(before - GRACE_NS)
         self._log.flush_due()
         if self._status and self._schedule.status_due(before):
             self._status(self._schedule.elapsed(before))
 
-    def _put_polled(self, events: Iterable[Event]) -> None:
+    def _put_polled(self, events: list[Event]) -> None:
         """Kernel events; what they made worth looking up is there before anything is due.
 
         On a busy machine one poll brings more than a miss is held for.
         """
-        for event in events:
+        for event in self._completion.complete(events):
             deadline = self._consumer.next_deadline()
             if deadline is not None and deadline <= event.time and self._lookups.owed:
-                self._log.put_all(self._lookups.events(self._machine.now()))
+                self._look_up()
             self._log.put_all([event])
+
+    def _look_up(self) -> None:
+        found = self._lookups.events(self._machine.now())
+        self._counting.meet(found)
+        self._log.put_all(found)
+
+    def _count_some(self) -> None:
+        """Read the counters of some namespaces that are due: events must not wait long."""
+        if self._counting.pending:
+            self._put_polled(self._session.drain())
+            self._count(BATCH_NS)
+
+    def _count_all(self, *, final: bool = False) -> None:
+        """Read the counters of every namespace there is."""
+        self._counting.want_all()
+        self._put_polled(self._session.drain())
+        while self._counting.pending and not self._log.satisfied:
+            self._count(LONG_BATCH_NS, final=final)
+
+    def _count(self, budget_ns: int, *, final: bool = False) -> None:
+        """Read some counters, and then all that has missed; what had before is in the log.
+
+        What misses meanwhile is on neither side for certain, so it must not take long; nor may
+        reading the misses, which can be many, take longer than what it is there for.
+        """
+        readings = self._counting.batch(max(budget_ns, self._drain_ns), final=final)
+        read = self._machine.now()
+        after = self._session.drain()
+        until = self._machine.now()
+        self._drain_ns = until - read
+        self._log.put_all(replace(reading, until=until) for reading in readings)
+        self._put_polled(after)
 
     def _tick(self, passed: int) -> None:
         """Let the consumer act on a deadline if all events up to ``passed`` have been seen."""
@@ -210,8 +246,8 @@ class Trace:
 
     def _end(self, reason: str) -> None:
         """What is left in the kernel, then the End event."""
-        self._log.put_all(self._completion.complete(self._session.drain()))
-        self._log.put_all(self._lookups.events(self._machine.now()))
+        self._count_all(final=True)
+        self._look_up()
         self._log.put(End(self._machine.now(), reason))
         self._log.close()
 

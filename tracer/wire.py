@@ -47,7 +47,7 @@ _CALLS = {
 
 V6ONLY, ADDR_LOCK, PORT_LOCK, REUSEPORT = 1, 2, 4, 8
 MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS, MISS_L3MDEV = 1, 2, 4, 8, 16
-KEY_RECEIVED = 2
+KEY_PROVEN, KEY_RECEIVED = 1, 2
 
 # enum fate, in its order.
 _FATES: tuple[Fate, ...] = ("sent", "rate-limited")
@@ -412,6 +412,7 @@ def decode_count(key: MissKey, value: MissValue, now: int) -> MissCount:
         sent=value.sent,
         limited=value.limited,
         received=bool(key.flags & KEY_RECEIVED),
+        proven=bool(key.flags & KEY_PROVEN),
     )
 
 

@@ -7,6 +7,7 @@ from tracer.events import (
     TCP_ESTABLISHED,
     Call,
     Close,
+    Counters,
     Datagram,
     End,
     Family,
@@ -171,10 +172,36 @@ def count(
     last: float | None = None,
     netns: int = HOST,
     code: int = 3,
+    sent: int | None = None,
+    proven: bool | None = None,
 ) -> MissCount:
-    kind = 3 if datagram.family == "ipv4" else 1
-    when = at(ms if last is None else last)
-    return MissCount(at(ms), datagram, netns, COOKIES[netns], kind, code, at(since), when, total)
+    return MissCount(
+        time=at(ms),
+        datagram=datagram,
+        netns=netns,
+        netns_cookie=COOKIES[netns],
+        icmp_type=3 if datagram.family == "ipv4" else 1,
+        icmp_code=code,
+        since=at(since),
+        last=at(ms if last is None else last),
+        total=total,
+        sent=sent,
+        proven=proven,
+    )
+
+
+def counters(
+    ms: float,
+    netns: int = HOST,
+    *,
+    took: float = 0,
+    cookie: int | None = None,
+    final: bool = False,
+    **values: int,
+) -> Counters:
+    """A reading that began at ``ms``, the misses read again ``took`` ms later."""
+    known = COOKIES[netns] if cookie is None else cookie
+    return Counters(at(ms), at(ms + took), netns, known, tuple(values.items()), final)
 
 
 def connect(

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tracer.events import Clock, Datagram, Event, NetnsInfo, Owners, SocketView, Translation
+from tracer.events import (
+    Clock,
+    Counters,
+    Datagram,
+    Event,
+    NetnsInfo,
+    Owners,
+    SocketView,
+    Translation,
+)
 from tracer.link import IncidentUpdate
+from tracer.system.netns import Netns
 from tracer.system.snapshot import Snapshot
 
 MS = 1_000_000
@@ -55,6 +65,8 @@ class FakeMachine:
     unread: str | None = None
     """Why these are not all."""
     tracker: FakeTracker = field(default_factory=FakeTracker)
+    counted: dict[int, Counters] = field(default_factory=dict)
+    """What the counters of each namespace are, by its number."""
 
     def now(self) -> int:
         return self.time
@@ -85,6 +97,13 @@ class FakeMachine:
     def is_named(self, inum: int, name: str) -> bool:
         return inum in self.infos and self.infos[inum].name == name
 
+    def namespaces(self) -> dict[int, Netns]:
+        return {inum: Netns(inum, None, "") for inum in self.counted}
+
+    def counters(self, netns: Netns) -> Counters | None:
+        found = self.counted.get(netns.inum)
+        return found and replace(found, time=self.time, until=self.time)
+
     def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
         return [self.holders[inode] for inode in inodes if inode in self.holders]
 
@@ -96,7 +115,9 @@ class FakeSession:
     machine: FakeMachine
     batches: list[tuple[int, list[Event]]]
     left: list[Event] = field(default_factory=list)
-    """What `drain` finds."""
+    """What `drain` finds, once."""
+    drained: list[int] = field(default_factory=list)
+    """When `drain` was called."""
     polls: int = 0
     probes: tuple[str, ...] = ("connect", "icmp")
     unproven: tuple[str, ...] = ("limit",)
@@ -113,7 +134,9 @@ class FakeSession:
         return []
 
     def drain(self) -> list[Event]:
-        return self.left
+        self.drained.append(self.machine.time)
+        left, self.left = self.left, []
+        return left
 
     def close(self) -> None:
         pass

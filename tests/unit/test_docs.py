@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+from tests.unit.build import counters, end
+from tests.unit.test_render_jsonl import stream
 from tracer.recording import codec
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -24,6 +26,15 @@ def test_every_field_of_the_json_stream_is_documented() -> None:
         for line in golden.read_text().splitlines():
             for name in _names(json.loads(line)):
                 assert f"`{name}`" in text, (golden.name, name)
+
+
+def test_every_field_of_a_counters_line_is_documented() -> None:
+    text = (DOCS / "incident.md").read_text()
+    printed = stream(counters(1, UdpInErrors=1), counters(2, UdpInErrors=2), end(9))
+    line = json.loads(printed.splitlines()[0])
+    assert line["kind"] == "counters"
+    for name in _names(line):
+        assert f"`{name}`" in text, name
 
 
 def _names(value: object) -> set[str]:

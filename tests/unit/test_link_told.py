@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from tests.unit.build import BOX, at, count, end, error, gram, header, miss, namespace, seen, sock
+from dataclasses import replace
+
+from tests.unit.build import (
+    BOX,
+    HOST,
+    at,
+    count,
+    end,
+    error,
+    gram,
+    header,
+    miss,
+    namespace,
+    received,
+    seen,
+    sock,
+    tick,
+)
 from tests.unit.linking import incidents, only, updates
-from tracer.events import Event, IcmpFate, SocketView
+from tracer.events import Event, Fate, IcmpFate, SocketView
 from tracer.incident import Incident
 
 DATAGRAM = gram("10.0.0.9:4000", "10.0.0.1:53")
@@ -157,3 +174,84 @@ def test_an_icmp_that_did_not_leave_is_why_nobody_was_told() -> None:
     assert [n.why for n in fated(passed).not_told] == ["no error was seen queued on it"]
     loose = sock("10.0.0.9:4000", inode=12, netns=BOX)
     assert [n.why for n in fated(held, view=loose).not_told] == ["unconnected"]
+
+
+SENDS = ("icmp_push_reply", "icmpv6_push_pending_frames", "sk_error_report")
+
+
+def untold(*events: Event) -> list[tuple[int, int, bool]]:
+    """(count, untold, whether that is all) of each incident, where fates and errors are seen."""
+    last: dict[str, Incident] = {}
+    for update in updates([header(probes=SENDS), *events, end(600_000)]):
+        last[update.incident.id] = update.incident
+    return [(i.count, i.untold, i.untold_exact) for i in last.values()]
+
+
+FATES: tuple[Fate, ...] = ("sent", "rate-limited")
+
+
+def fate(status: Fate, ms: float = 1000) -> IcmpFate:
+    return IcmpFate(at(ms + 0.05), at(ms), status)
+
+
+def test_a_miss_whose_icmp_never_left_is_told_to_nobody() -> None:
+    assert untold(MISS) == [(1, 1, True)]
+    assert untold(MISS, fate("rate-limited")) == [(1, 1, True)]
+    assert untold(MISS, fate("sent")) == [(1, 0, True)]
+    assert untold(MISS, fate("sent"), error(1000.1, SENDER)) == [(1, 0, True)]
+
+
+def test_repeats_told_to_nobody_are_counted_by_the_kernel() -> None:
+    for first in FATES:
+        repeats = count(3000, DATAGRAM, 17, since=1000, last=2900, sent=6)
+        assert untold(MISS, fate(first), repeats) == [(17, 11, True)]
+        assert untold(MISS, fate(first), tick(1500), repeats) == [(17, 11, True)]
+        further = count(4000, DATAGRAM, 20, since=1000, last=3900, sent=8)
+        assert untold(MISS, fate(first), repeats, further) == [(20, 12, True)]
+
+
+def test_an_icmp_on_its_way_at_the_reading_is_put_right() -> None:
+    early = count(3000, DATAGRAM, 17, since=1000, last=2900, sent=16)
+    late = count(4000, DATAGRAM, 17, since=1000, last=2900, sent=17)
+    assert untold(MISS, fate("sent"), early, late) == [(17, 0, True)]
+
+
+def test_repeats_whose_fates_are_not_known_make_it_at_least() -> None:
+    repeats = count(3000, DATAGRAM, 17, since=1000, last=2900)
+    assert untold(MISS, fate("rate-limited"), repeats) == [(17, 1, False)]
+    assert untold(count(3000, DATAGRAM, 17, since=1000, last=2900, sent=6)) == [(17, 11, True)]
+
+
+def test_an_unconnected_sender_is_told_of_none() -> None:
+    sender = sock("0.0.0.0:4000", inode=11, netns=BOX)
+    there = namespace(1, BOX, "box", "10.0.0.9")
+    repeats = count(3000, DATAGRAM, 17, since=1000, last=2900, sent=17)
+    assert untold(there, seen(2, sender), MISS, fate("sent"), repeats) == [(17, 17, True)]
+    # With IP_RECVERR it is.
+    told_all = untold(there, seen(2, sender), MISS, fate("sent"), error(1000.1, sender), repeats)
+    assert told_all == [(17, 0, True)]
+
+
+def test_a_changed_verdict_shares_the_kernels_count() -> None:
+    """One key, two incidents: together no more than the kernel counted."""
+    wrong = sock("127.0.0.1:53", inode=3)
+    events: list[Event] = [
+        MISS,
+        fate("rate-limited"),
+        tick(1500),
+        miss(2000, DATAGRAM, wrong, total=2, since=1000),
+        fate("sent", 2000),
+        tick(2500),
+        count(3000, DATAGRAM, 5, since=1000, last=2900, sent=1),
+    ]
+    assert untold(*events) == [(1, 1, True), (4, 3, True)]
+
+
+def test_a_refusal_that_came_in_is_not_an_icmp_that_never_left() -> None:
+    repeats = replace(count(3000, DATAGRAM, 17, since=1000, last=2900, sent=0), received=True)
+    refused = received(1000, DATAGRAM)
+    assert untold(seen(1, SENDER), refused, error(1000.1, SENDER), repeats) == [(17, 0, True)]
+    sender = sock("0.0.0.0:4000", inode=11)
+    assert untold(seen(1, sender), namespace(1, HOST, "host", "10.0.0.9"), refused, repeats) == [
+        (17, 17, True)
+    ]

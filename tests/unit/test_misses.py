@@ -16,9 +16,13 @@ class FakeTable:
     def __init__(self) -> None:
         self.entries: dict[int, tuple[MissKey, MissValue]] = {}
 
-    def put(self, port: int, total: int, streamed: bool = True, since: int = 10) -> None:
+    def put(
+        self, port: int, total: int, streamed: bool = True, since: int = 10, sent: int = 0
+    ) -> None:
         key = MissKey(netns=1, dport=port, family=socket.AF_INET)
-        value = MissValue(since_ns=since, last_ns=1000, total=total, streamed_ns=int(streamed))
+        value = MissValue(
+            since_ns=since, last_ns=1000, total=total, streamed_ns=int(streamed), sent=sent
+        )
         self.entries[port] = (key, value)
 
     def misses(self) -> Iterator[tuple[MissKey, MissValue]]:
@@ -56,6 +60,16 @@ def test_a_repeat_is_reported_once() -> None:
     assert totals(table) == []
     fake.put(53, total=18)
     assert totals(table) == [(53, 18)]
+
+
+def test_an_icmp_that_left_after_the_reading_is_told() -> None:
+    fake = FakeTable()
+    table = MissTable(fake)
+    fake.put(53, total=17, sent=16)
+    assert totals(table) == [(53, 17)]
+    fake.put(53, total=17, sent=17)
+    assert totals(table) == [(53, 17)]
+    assert totals(table) == []
 
 
 def test_an_idle_key_makes_room_only_after_its_count_was_reported() -> None:

@@ -10,12 +10,14 @@ from tests.unit.build import (
     HOST,
     at,
     bind,
+    counters,
     end,
     error,
     gram,
     header,
     loss,
     miss,
+    namespace,
     seen,
     sock,
     task,
@@ -30,7 +32,7 @@ DATAGRAM = gram("10.0.0.9:4000", "10.0.0.1:53")
 
 INCIDENT_KEYS = (
     "kind schema id seq host boot_id time mono_ns last_time count datagram nat netns icmp lookup "
-    "cause mismatch socket candidates origin told not_told hints advice certain caveats"
+    "cause mismatch socket candidates origin told not_told untold hints advice certain caveats"
 )
 SOCKET_KEYS = (
     "netns family state local peer device v6only port_origin inode cookie uid closed processes "
@@ -140,10 +142,48 @@ def test_the_end_has_the_totals() -> None:
         "mono_ns": at(50_000),
         "reason": "interrupted",
         "misses": 2,
+        "untold": 0,
         "incidents": 2,
         "sockets": 0,
         "losses": {"close": 3},
         "forgotten": {},
+    }
+
+
+def test_the_counters_come_before_the_end() -> None:
+    lines = stream(
+        header(),
+        namespace(1, BOX, "web"),
+        counters(2, BOX, UdpNoPorts=5, UdpInErrors=5, UdpRcvbufErrors=5, IcmpOutDestUnreachs=4),
+        counters(3, HOST, UdpNoPorts=5),
+        miss(1000, DATAGRAM, netns=BOX),
+        counters(
+            2000, BOX, UdpNoPorts=7, UdpInErrors=8, UdpRcvbufErrors=8, IcmpOutDestUnreachs=5,
+            final=True,
+        ),
+        counters(2001, HOST, UdpNoPorts=5, final=True),
+        end(3000),
+    ).splitlines()  # fmt: skip
+    *_, line, last = map(json.loads, lines)
+    assert last["kind"] == "end"
+    assert line == {
+        "kind": "counters",
+        "schema": 1,
+        "time": "2026-11-22T12:03:02.000000000Z",
+        "mono_ns": at(2000),
+        "netns": {"inum": BOX, "cookie": "7", "name": "web", "container": None},
+        "since": "2026-11-22T12:03:00.002000000Z",
+        "final": True,
+        "gone": False,
+        "silent": {
+            "receive-buffer": 3,
+            "checksum": None,
+            "memory": None,
+            "multicast": None,
+            "other": 0,
+        },
+        "no_ports": {"kernel": 2, "traced": 1, "unseen": 1},
+        "icmp": {"unreachables_sent": 1, "rate_limited": None},
     }
 
 

@@ -10,11 +10,14 @@ import pytest
 from tests.unit.build import (
     BOX,
     HOST,
+    OTHER,
+    at,
     autobind,
     bind,
     close,
     connect,
     count,
+    counters,
     end,
     error,
     gram,
@@ -30,7 +33,7 @@ from tests.unit.build import (
     walk,
 )
 from tests.unit.scenes import run_a, run_b
-from tracer.events import Event
+from tracer.events import Event, IcmpFate
 from tracer.link import Linker
 from tracer.render.text import TextRenderer
 from tracer.totals import Limits
@@ -183,10 +186,112 @@ def test_the_summary_tells_losses_and_what_was_forgotten() -> None:
     )
 
 
-def test_an_icmp_that_did_not_leave_is_said() -> None:
-    probes = ("icmp_push_reply", "icmpv6_push_pending_frames")
-    lines = text(header(probes=probes), miss(1000, DATAGRAM), end(9000)).splitlines()
-    assert "  icmp        not sent: the sender sees silence" in lines
+SENDS = ("icmp_push_reply", "icmpv6_push_pending_frames", "sk_error_report")
+
+
+def told_lines(*events: Event) -> list[str]:
+    """Who was told, one line each, of a trace that sees errors and the ICMPs that leave."""
+    whole = text(header(probes=SENDS), *events, end(9000)).replace("\n              ", " ")
+    return [line[14:] for line in whole.splitlines() if line.startswith("  told ")]
+
+
+def test_nobody_was_told_is_said_as_plainly_as_who_was() -> None:
+    one = miss(1000, DATAGRAM)
+    assert told_lines(one, error(1000.1, SENDER)) == ["process unknown: ECONNREFUSED"]
+    assert told_lines(one) == [
+        "nobody: the ICMP did not leave (no route back, or its socket was busy)"
+    ]
+    limited = IcmpFate(at(1000.1), at(1000), "rate-limited")
+    assert told_lines(one, limited) == ["nobody: a rate limit held the ICMP back"]
+    left = IcmpFate(at(1000.1), at(1000), "sent")
+    # Another machine's: whom it told is not known here.
+    assert told_lines(one, left) == []
+    unconnected = sock("0.0.0.0:4000", inode=11, netns=BOX)
+    there = namespace(1, BOX, "box", "10.0.0.9")
+    by = owners(2, 11, (78, "dig", 3))
+    assert told_lines(there, seen(3, unconnected), by, one, left) == [
+        "nobody: dig[78] is unconnected, and the kernel tells only a connected sender"
+    ]
+    assert told_lines(there, seen(3, SENDER), by, one, left) == [
+        "nobody: no error was seen queued on it: dig[78]"
+    ]
+
+
+def test_nobody_was_told_of_some_of_the_repeats() -> None:
+    left = IcmpFate(at(1000.1), at(1000), "sent")
+    events: list[Event] = [miss(1000, DATAGRAM), left, error(1000.2, SENDER), tick(1300)]
+    more = count(7000, DATAGRAM, 17, since=1000, last=6972, sent=6)
+    assert told_lines(*events, more)[1:] == ["nobody in 11 of the 17: their ICMP did not leave"]
+    # Told once, with the count at hand in the summary.
+    again = count(8500, DATAGRAM, 18, since=1000, last=8472, sent=6)
+    assert len(told_lines(*events, more, tick(7900), again)) == 2
+    assert "18 misses (12 told to nobody) in 1 incident" in text(
+        header(probes=SENDS), *events, more, again, end(9000)
+    )
+
+
+def test_the_summary_says_at_least_where_fates_are_not_known() -> None:
+    silent = miss(1000, DATAGRAM)
+    unknown = count(5000, gram("10.0.0.9:4001", "10.0.0.1:53"), 5, since=4000)
+    printed = text(header(probes=SENDS), silent, unknown, end(9000))
+    assert "6 misses (at least 1 told to nobody) in 2 incidents" in printed
+
+
+def summary(*events: Event) -> list[str]:
+    """What follows the summary's own lines, one line each."""
+    whole = text(header(), *events, end(200_000)).replace("\n  ", " ").splitlines()
+    (first,) = (number for number, line in enumerate(whole) if re.match(r"\d+ s: ", line))
+    return whole[first + 1 :]
+
+
+def test_what_died_silently_is_told_by_namespace() -> None:
+    assert summary(
+        namespace(1, BOX, "web"),
+        counters(2, BOX, UdpNoPorts=5, UdpInErrors=5, UdpRcvbufErrors=5, UdpIgnoredMulti=0),
+        counters(3, HOST, UdpNoPorts=5, UdpInErrors=5),
+        counters(
+            9, BOX, UdpNoPorts=5, UdpInErrors=9, UdpRcvbufErrors=8, UdpIgnoredMulti=1, final=True
+        ),
+        counters(10, HOST, UdpNoPorts=5, UdpInErrors=5, final=True),
+    ) == [
+        "netns web: 5 datagrams died silently: 3 receive buffer full, 1 broadcast or multicast "
+        "that no socket took, 1 other (socket filter, IPsec policy, bad length)"
+    ]
+
+
+def test_a_difference_between_the_kernels_count_and_the_misses_is_told() -> None:
+    first, last = counters(2, HOST, UdpNoPorts=5), counters(9, HOST, UdpNoPorts=17, final=True)
+    assert summary(
+        first, *(miss(3, gram(f"10.0.0.{n}:1", "10.0.0.1:53")) for n in range(10)), last
+    ) == [
+        f"netns {HOST}: the kernel counted 12 lookups without a socket, 10 were traced; 2 not: "
+        "their probe did not run, or what it told was lost"
+    ]
+    same = counters(9, HOST, UdpNoPorts=5, final=True)
+    assert summary(first, miss(3, DATAGRAM), same) == [
+        f"netns {HOST}: the kernel counted 0 lookups without a socket, 1 were traced, "
+        "1 that it did not count"
+    ]
+
+
+def test_namespaces_that_are_gone_share_a_line() -> None:
+    lines = summary(
+        counters(2, HOST, UdpNoPorts=5),
+        counters(2, BOX, UdpNoPorts=5),
+        counters(2, OTHER, UdpInErrors=5),
+        miss(3, DATAGRAM),
+        miss(4, DATAGRAM, netns=BOX),
+        counters(5, OTHER, UdpInErrors=6),
+        counters(9, HOST, final=True),
+        counters(9, BOX, final=True),
+        counters(9, OTHER, final=True),
+    )
+    assert lines == [
+        f"netns {OTHER}: 1 datagram died silently: 1 other (socket filter, IPsec policy, bad "
+        "length) (gone: counters not read at the end)",
+        f"netns {HOST} and 1 more: gone before the end, so that the counters were not read: what "
+        "died there silently is not known",
+    ]
 
 
 def test_colour_only_when_asked_and_never_in_the_way() -> None:

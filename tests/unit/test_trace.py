@@ -11,9 +11,34 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit import scenes
-from tests.unit.build import BOX, HOST, at, close, gram, miss, namespace, owners, seen, sock, walk
+from tests.unit.build import (
+    BOX,
+    HOST,
+    at,
+    close,
+    counters,
+    gram,
+    miss,
+    namespace,
+    owners,
+    seen,
+    sock,
+    walk,
+)
 from tests.unit.fakes import MS, FakeMachine, FakeSession, LineRenderer, S
-from tracer.events import Clock, End, Event, Header, Loss, Miss, NetnsInfo, Owners, PortDump, Tick
+from tracer.events import (
+    Clock,
+    Counters,
+    End,
+    Event,
+    Header,
+    Loss,
+    Miss,
+    NetnsInfo,
+    Owners,
+    PortDump,
+    Tick,
+)
 from tracer.link import SETTLE_NS, Linker
 from tracer.present import Presenter
 from tracer.recording.errors import RecordingError
@@ -350,6 +375,51 @@ def test_the_namespaces_are_looked_at_again_each_minute(bench: Bench) -> None:
     moved = namespace(2, HOST, "host", "10.0.0.2")
     bench.machine.infos[HOST] = moved
     assert moved in _play(bench, [], duration_ns=61 * S)
+
+
+def _counted(log: list[Event]) -> list[tuple[int, int, bool]]:
+    """Of each reading in the log its namespace, NoPorts and whether it is final."""
+    readings = [e for e in log if isinstance(e, Counters)]
+    return [(e.inum, dict(e.values).get("UdpNoPorts", -1), e.final) for e in readings]
+
+
+def test_counters_are_read_at_first_each_minute_and_at_the_end(bench: Bench) -> None:
+    bench.machine.counted = {HOST: counters(0, HOST, UdpNoPorts=4)}
+    when_ready: list[int] = []
+    bench.ready = lambda: when_ready.append(len(bench.session.drained))
+    changed = close(30_000, SERVER)
+    bench.session.batches[:] = _arriving([changed])
+    poll = bench.session.poll
+
+    def change(timeout_ms: int) -> list[Event]:
+        events = poll(timeout_ms)
+        if changed in events:
+            bench.machine.counted[HOST] = counters(0, HOST, UdpNoPorts=9)
+        return events
+
+    bench.session.poll = change  # type: ignore[method-assign]
+    bench.plan = replace(PLAN, duration_ns=150 * S)
+    bench.run()
+    log = bench.recorded()
+    assert _counted(log) == [(HOST, 4, False), (HOST, 9, False), (HOST, 9, True)]
+    # All misses up to then are in the log before a reading, and it knows when they were read again.
+    assert when_ready == [2]
+    first = next(e for e in log if isinstance(e, Counters))
+    assert bench.session.drained[0] <= first.time <= first.until == bench.session.drained[1]
+
+
+def test_a_namespace_that_turns_up_is_counted_from_then_on(bench: Bench) -> None:
+    bench.machine.infos = {BOX: namespace(1, BOX, "box")}
+    one = miss(100, gram("10.0.0.1:9", "10.0.0.99:53"), netns=BOX)
+    bench.ready = lambda: bench.machine.counted.update({BOX: counters(0, BOX, UdpNoPorts=1)})
+    log = _play(bench, [one])
+    assert _counted(log) == [(BOX, 1, False), (BOX, 1, True)]
+
+
+def test_a_trace_that_has_enough_reads_no_counters_at_its_end(bench: Bench) -> None:
+    bench.machine.counted = {HOST: counters(0, HOST, UdpNoPorts=4)}
+    log = _play(bench, _misses(5), count=2, duration_ns=60 * S)
+    assert _counted(log) == [(HOST, 4, False)]
 
 
 def test_status_lines(bench: Bench) -> None:

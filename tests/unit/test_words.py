@@ -5,8 +5,11 @@ from __future__ import annotations
 import click
 import pytest
 
+from tests.unit.build import counters
+from tests.unit.test_silence import parts
 from tracer.cli.options import duration_ns
 from tracer.cli.streams import printable
+from tracer.silence import NetnsSilence
 from tracer.summary import status_line
 from tracer.text import clean
 from tracer.totals import Stats
@@ -14,15 +17,19 @@ from tracer.totals import Stats
 S = 1_000_000_000
 
 
-def _stats(**changes: int) -> Stats:
-    counts = {"duration": 0, "misses": 0, "incidents": 0, "sockets": 41, "probes": 3} | changes
-    return Stats(losses={}, forgotten={}, **counts)
+def _stats(
+    *parts: NetnsSilence, misses: int = 0, incidents: int = 0, sockets: int = 41, probes: int = 3
+) -> Stats:
+    return Stats(0, misses, incidents, sockets, probes, losses={}, forgotten={}, silence=parts)
 
 
 def test_the_status_line() -> None:
     assert status_line(_stats(), 30 * S) == "30 s: 0 misses, 41 sockets, 3 probes proven"
     busy = _stats(misses=1, incidents=1, sockets=1, probes=1)
     assert status_line(busy, S) == "1 s: 1 miss in 1 incident, 1 socket, 1 probe proven"
+    silent = parts(counters(1, UdpInErrors=5), counters(2, UdpInErrors=9))
+    line = "30 s: 0 misses, 41 sockets, 3 probes proven, 4 died silently"
+    assert status_line(_stats(*silent), 30 * S) == line
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class MissTable:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._reported: dict[bytes, tuple[int, int]] = {}
+        self._reported: dict[bytes, tuple[int, ...]] = {}
 
     def read(self, now: int, fates_known: bool = True) -> list[Event]:
         """MissCount for each key whose count is not yet known, at ``now`` (monotonic ns).
@@ -39,7 +39,7 @@ class MissTable:
         for key, value in self._table.misses():
             name = bytes(key)
             if self._is_news(name, value):
-                self._reported[name] = (value.since_ns, value.total)
+                self._reported[name] = _state(value)
                 event = decode_count(key, value, now)
                 events.append(event if fates_known else replace(event, sent=None, limited=None))
             elif now - value.last_ns > IDLE_NS:
@@ -55,5 +55,11 @@ class MissTable:
 
     def _is_news(self, name: bytes, value: MissValue) -> bool:
         """A first miss that was streamed is known from its event; all else is compared."""
-        since, total = self._reported.get(name, (value.since_ns, 1 if value.streamed_ns else 0))
-        return (value.since_ns, value.total) != (since, total)
+        if name not in self._reported:
+            return int(value.total) != (1 if value.streamed_ns else 0)
+        return self._reported[name] != _state(value)
+
+
+def _state(value: MissValue) -> tuple[int, ...]:
+    """What is told of a key: an ICMP read as not sent yet may have left a moment later."""
+    return value.since_ns, value.total, value.sent, value.limited

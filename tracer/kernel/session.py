@@ -91,7 +91,7 @@ class Session:
         return events
 
     def drain(self) -> list[Event]:
-        """All that is left, with the final counters: what to call once, at the end."""
+        """All that there is by now, then the kernel's counters: what came before is in them."""
         return self._take_queued() + self._decode(0) + self.counters(time.monotonic_ns())
 
     def counters(self, now: int) -> list[Event]:

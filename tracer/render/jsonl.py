@@ -7,6 +7,7 @@ import json
 from tracer.events import Clock, End, Event, Header, Loss
 from tracer.incident import SCHEMA, Json
 from tracer.link import IncidentUpdate
+from tracer.silence import NetnsSilence
 from tracer.timefmt import Anchor, utc_text
 from tracer.totals import Stats
 
@@ -33,21 +34,41 @@ class JsonRenderer:
         return _line(update.incident.to_json())
 
     def end(self, end: End, stats: Stats) -> str:
-        """The last line of a trace that ended cleanly, with its totals."""
+        """The last lines of a trace that ended cleanly: what died silently, and the totals."""
         totals: Json = {
             "reason": end.reason,
             "misses": stats.misses,
+            "untold": stats.untold,
             "incidents": stats.incidents,
             "sockets": stats.sockets,
             "losses": stats.losses,
             "forgotten": stats.forgotten,
         }
-        return _line(self._stamped("end", end.time) | totals)
+        lines = [_line(self._counters(part)) for part in stats.silence]
+        return "".join(lines) + _line(self._stamped("end", end.time) | totals)
+
+    def _counters(self, part: NetnsSilence) -> Json:
+        return {
+            "kind": "counters",
+            "schema": SCHEMA,
+            "time": _time(part.time),
+            "mono_ns": part.mono_ns,
+            "netns": part.netns.to_json(),
+            "since": _time(part.since),
+            "final": part.final,
+            "gone": part.gone,
+            "silent": part.silent,
+            "no_ports": {"kernel": part.kernel, "traced": part.traced, "unseen": part.unseen},
+            "icmp": {"unreachables_sent": part.icmp_sent, "rate_limited": part.icmp_limited},
+        }
 
     def _stamped(self, kind: str, monotonic: int) -> Json:
-        utc = self._anchor.utc(monotonic) if self._anchor else None
-        time = None if utc is None else utc_text(utc)
+        time = _time(self._anchor.utc(monotonic) if self._anchor else None)
         return {"kind": kind, "schema": SCHEMA, "time": time, "mono_ns": monotonic}
+
+
+def _time(utc: int | None) -> str | None:
+    return None if utc is None else utc_text(utc)
 
 
 def _header(header: Header) -> Json:

@@ -240,9 +240,33 @@ def _same_socket(one: Socket, other: Socket) -> bool:
     return (one.netns, one.inode, one.local) == (other.netns, other.inode, other.local)
 
 
-def not_told(not_told: NotTold) -> str:
+# Fates of an ICMP that never left.
+_UNSENT = {
+    "rate-limited": "a rate limit held the ICMP back",
+    "suppressed": "the ICMP did not leave (no route back, or its socket was busy)",
+}
+
+# Why a sender that is known was told nothing, after its name.
+_NOT_TOLD = {
+    "unconnected": "is unconnected, and the kernel tells only a connected sender",
+    "connected to another peer": "is connected to another peer",
+}
+
+
+def nobody(incident: Incident) -> str:
+    """That nobody was told of a miss, or of some of its repeats, and why; empty if that is not so
+    or not known."""
+    if 0 < incident.untold < incident.count:
+        return f"nobody in {incident.untold} of the {incident.count}: their ICMP did not leave"
+    if incident.told:
+        return ""
+    if incident.icmp.status in _UNSENT:
+        return f"nobody: {_UNSENT[incident.icmp.status]}"
+    return next((f"nobody: {_why(sender)}" for sender in incident.not_told), "")
+
+
+def _why(not_told: NotTold) -> str:
     """A sender that learned nothing, and why."""
-    why = sentence(not_told.why)
-    if why == "unconnected":
-        why = "unconnected, and the kernel tells only a connected sender"
-    return f"{holders(not_told.socket)}: {why}"
+    who = holders(not_told.socket) if not_told.socket.processes else "its sender"
+    known = _NOT_TOLD.get(not_told.why)
+    return f"{who} {known}" if known else f"{sentence(not_told.why)}: {who}"

@@ -14,6 +14,7 @@ from tracer.incident import Incident, Socket
 from tracer.link import IncidentUpdate
 from tracer.render import phrases
 from tracer.render.escape import line, name, width
+from tracer.render.silence import silence_lines
 from tracer.render.wrap import wrap
 from tracer.summary import many
 from tracer.timefmt import NS, Anchor, date_text
@@ -23,12 +24,6 @@ _INDENT = " " * 14
 
 # What the socket named is to the miss.
 _ROLE = {Cause.CLOSED: "held by", Cause.RACE: "missed", Cause.CONNECT_RACE: "missed"}
-
-# Fates of the ICMP that leave its sender without an error.
-_SILENT = {
-    "rate-limited": "held back by a rate limit: the sender sees silence",
-    "suppressed": "not sent: the sender sees silence",
-}
 
 # What going beyond a limit means for what comes after.
 _FORGOTTEN = {"incidents": "incidents (a repeat begins a new one)"}
@@ -63,8 +58,11 @@ class TextRenderer:
         return self._text(lines)
 
     def end(self, stats: Stats) -> str:
-        """The summary."""
-        return self._text(wrap(_summary(stats), "", "  ", self._columns))
+        """The summary, and what died silently."""
+        lines = list(wrap(_summary(stats), "", "  ", self._columns))
+        for text in silence_lines(stats.silence):
+            lines += wrap(text, "", "  ", self._columns)
+        return self._text(lines)
 
     # The parts of a trace
 
@@ -99,12 +97,9 @@ class TextRenderer:
         yield from self._nat(incident)
         yield from self._verdict(incident)
         yield from self._origin(incident)
-        if incident.icmp.status in _SILENT:
-            yield from self._block("icmp", _SILENT[incident.icmp.status])
         for told in incident.told:
             yield from self._block("told", phrases.told(told, incident))
-        for not_told in incident.not_told:
-            yield from self._block("not told", phrases.not_told(not_told))
+        yield from self._nobody(incident)
         for hint in incident.hints:
             yield from self._block("hint", phrases.sentence(hint))
         yield from self._doubt(incident, incident.caveats)
@@ -124,6 +119,8 @@ class TextRenderer:
             yield from self._origin(incident)
         for told in incident.told[len(previous.told) :]:
             yield from self._block("told", phrases.told(told, incident))
+        if not phrases.nobody(previous):
+            yield from self._nobody(incident)
         news = [caveat for caveat in incident.caveats if caveat not in previous.caveats]
         yield from self._doubt(incident, news)
 
@@ -171,6 +168,11 @@ class TextRenderer:
         closed = phrases.closed(origin, incident)
         if closed:
             yield from self._block("", closed)
+
+    def _nobody(self, incident: Incident) -> Iterator[str]:
+        """That a miss was told to nobody, as plainly as who was told."""
+        if nobody := phrases.nobody(incident):
+            yield from self._block("told", nobody)
 
     def _doubt(self, incident: Incident, caveats: Iterable[str]) -> Iterator[str]:
         for caveat in caveats:
@@ -220,8 +222,12 @@ def _role(incident: Incident) -> str:
 
 
 def _summary(stats: Stats) -> str:
+    untold = f"{stats.untold} told to nobody" if stats.untold else ""
+    if untold and not stats.untold_exact:
+        untold = f"at least {untold}"
+    misses = many(stats.misses, "miss", "misses") + (f" ({untold})" if untold else "")
     parts = [
-        f"{many(stats.misses, 'miss', 'misses')} in {many(stats.incidents, 'incident')}",
+        f"{misses} in {many(stats.incidents, 'incident')}",
         many(stats.sockets, "socket"),
         f"{many(stats.probes, 'probe')} proven",
     ]

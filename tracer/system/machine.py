@@ -6,12 +6,21 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from tracer.events import Clock, NetnsInfo, Owners, SocketView
+from tracer.events import Clock, Counters, NetnsInfo, Owners, SocketView
 from tracer.system.clock import read_clock
-from tracer.system.netns import Doors, find_netns, in_netns, is_named
+from tracer.system.netns import (
+    Doors,
+    Netns,
+    find_netns,
+    in_netns,
+    is_named,
+    list_netns,
+    netns_cookie,
+)
 from tracer.system.ports import sockets_on_port
 from tracer.system.processes import OwnerFinder
 from tracer.system.snapshot import Snapshot, netns_info, owners_events, take_snapshot
+from tracer.system.snmp import read_counters
 from tracer.system.tracking import Tracking
 
 
@@ -57,6 +66,24 @@ class ThisMachine:
         """Whether a namespace's name leads to that number still."""
         return is_named(inum, name)
 
+    def namespaces(self) -> dict[int, Netns]:
+        """All network namespaces that can be found, by inode number."""
+        return list_netns()
+
+    def counters(self, netns: Netns) -> Counters | None:
+        """A namespace's counters; None when it is gone or cannot be entered."""
+        try:
+            return in_netns(netns, partial(_counters, netns.inum))
+        except OSError:
+            return None
+
     def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
         """The owners that could be looked up now."""
         return owners_events(self._finder.find(inodes, hint_pids))
+
+
+def _counters(inum: int) -> Counters:
+    """Of the namespace the thread is in. Raises OSError."""
+    before = time.monotonic_ns()
+    values = read_counters()
+    return Counters(before, time.monotonic_ns(), inum, netns_cookie(), values)
