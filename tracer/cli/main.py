@@ -11,8 +11,7 @@ import click
 
 from tracer import __version__
 from tracer.cli.errors import exit_code_of
-
-PROG = "udptrace"
+from tracer.cli.streams import PROG
 
 DEFAULT = "live"
 """What `udptrace` without a subcommand means."""

@@ -7,6 +7,7 @@ table: so before anything is claimed, the kernel is made to do what the probes a
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -17,8 +18,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from tracer.errors import UdptraceError
+from tracer.errors import StartError
 from tracer.events import TCP_ESTABLISHED, Call, Close, Event, IcmpFate, Miss, SockError
+from tracer.kernel.features import REPORT_IT
 
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS = 0x8913
@@ -29,6 +31,11 @@ IFF_UP = 1
 # slow, emulated machine.
 _DEADLINE_S = 10.0
 
+
+_REMEDIES: dict[int | None, str] = {
+    errno.EPERM: "run it with CAP_SYS_ADMIN and CAP_NET_ADMIN: sudo udptrace",
+    errno.ENOSPC: "sysctl user.max_net_namespaces=1024",
+}
 
 Endpoint = tuple[str, int]
 
@@ -41,7 +48,7 @@ class Provocation:
     refusers: dict[str, Endpoint] = field(default_factory=dict)
     """By family: the bound and connected socket that refuses the datagram, in the walk."""
     senders: dict[str, Endpoint] = field(default_factory=dict)
-    error: Exception | None = None
+    error: OSError | None = None
 
 
 @dataclass
@@ -59,7 +66,7 @@ class Proof:
 def run(poll: Callable[[int], list[Event]], expected: set[str]) -> Proof:
     """Provoke, then collect until every name of ``expected`` is proven or the time is over.
 
-    ``poll(timeout_ms)`` returns the next events. Raises UdptraceError when the private network
+    ``poll(timeout_ms)`` returns the next events. Raises StartError when the private network
     namespace cannot be made.
     """
     provocation = _provoke()
@@ -83,9 +90,10 @@ def _provoke() -> Provocation:
     thread.start()
     thread.join()
     if provocation.error is not None:
-        raise UdptraceError(
+        raise StartError(
             f"the start-up self-test cannot make its private network namespace "
-            f"({provocation.error}): it needs root with CAP_SYS_ADMIN"
+            f"({provocation.error})",
+            _REMEDIES.get(provocation.error.errno, REPORT_IT),
         )
     return provocation
 
