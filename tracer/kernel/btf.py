@@ -52,7 +52,8 @@ class Btf:
             raise StartError(
                 f"this kernel has no BTF ({VMLINUX} is missing), from which udptrace takes the "
                 "layout of its structs",
-                "boot one with CONFIG_DEBUG_INFO_BTF=y (Debian: apt install linux-image-amd64)",
+                "apt install linux-image-amd64 (Debian) and boot it, which has "
+                "CONFIG_DEBUG_INFO_BTF=y",
             )
         self._lib = _libbpf()
         self._btf = self._lib.btf__load_vmlinux_btf()
@@ -122,6 +123,15 @@ class Btf:
             if inner is not None:
                 return Member(bit_offset + inner.bit_offset, inner.bits, inner.type_id)
         return None
+
+
+def libbpf_version() -> str | None:
+    """Such as "1.5"; None before 0.6, which does not tell it. Raises StartError without one."""
+    lib = _libbpf()
+    if not hasattr(lib, "libbpf_version_string"):
+        return None
+    lib.libbpf_version_string.restype = ctypes.c_char_p
+    return str(lib.libbpf_version_string().decode("ascii", "replace")).removeprefix("v")
 
 
 def _libbpf() -> Any:

@@ -128,8 +128,8 @@ def kprobes() -> Finding:
         return broken(
             "kprobes",
             f"this kernel has no kprobes ({KPROBE_PMU} is missing)",
-            "boot one with CONFIG_KPROBES=y and CONFIG_KPROBE_EVENTS=y (Debian: apt install "
-            "linux-image-amd64), or let scripts/vm of a checkout run it on such a one",
+            "apt install linux-image-amd64 (Debian) and boot it, which has CONFIG_KPROBES=y and "
+            "CONFIG_KPROBE_EVENTS=y; or let scripts/vm of a checkout run it on such a kernel",
         )
     if _read(KPROBES_ENABLED).strip() == "0":
         words = f"kprobes are switched off ({KPROBES_ENABLED} is 0)"

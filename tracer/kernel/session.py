@@ -11,6 +11,7 @@ from tracer.kernel import features, memory
 from tracer.kernel.misses import MissTable
 from tracer.kernel.probes import LOOKUPS, PROBES
 from tracer.kernel.program import Program, import_bcc, read_definitions
+from tracer.kernel.selftest import Proof
 from tracer.kernel.symbols import CallerNames
 from tracer.kernel.trial import Trial
 from tracer.wire import Decoder
@@ -66,12 +67,10 @@ class Session:
         self._fates_known = False  # until the self-test has shown it
         try:
             trial = Trial(self._program, [p for p in PROBES if lookups or p not in LOOKUPS])
-            _demand(trial)
+            trial.require()
             phases.done("load and attach")
             memory.release()
-            trial.prove(self._decode)
-            _demand(trial)
-            self._begin(trial)
+            self._begin(trial, trial.prove(self._decode))
         except BaseException:
             self._program.close()
             raise
@@ -110,9 +109,7 @@ class Session:
         return queued
 
     def _decode(self, timeout_ms: int) -> list[Event]:
-        records = self._program.poll(timeout_ms)
-        decoded = (self._decoder.decode(record) for record in records)
-        return [event for event in decoded if event is not None]
+        return self._decoder.decode_all(self._program.poll(timeout_ms))
 
     def _caller_name(self, address: int) -> str | None:
         """Not for the self-test's own misses: the symbol table takes long to read."""
@@ -124,24 +121,17 @@ class Session:
         self._losses = counters
         return [Loss(now, what, count) for what, count in grown.items() if count > 0]
 
-    def _begin(self, trial: Trial) -> None:
+    def _begin(self, trial: Trial, proof: Proof) -> None:
         """Take over what the trial showed, and leave its own traffic out."""
-        proof = trial.proof
-        assert proof is not None
         self._queued = proof.others
-        self._fates_known = {"push", "push6"} <= proof.seen
+        self._fates_known = {"push", "push6"} <= proof.seen | proof.untried
         self._table.forget(proof.netns)
         self._losses = self._program.losses()
-        outcomes = trial.outcomes()
-        self.probes = tuple(o.symbol for o in outcomes if o.symbol and o.proven)
-        self.unproven = tuple(o.symbol for o in outcomes if o.symbol and not o.probe.provable)
+        serving = [(o.symbol, o.unproven) for o in trial.outcomes() if o.symbol and not o.fault]
+        self.probes = tuple(symbol for symbol, unproven in serving if not unproven)
+        self.unproven = tuple(symbol for symbol, unproven in serving if unproven)
         self.missing = tuple(
-            (o.probe.symbols[0], f"{o.fault}; {o.probe.without}") for o in outcomes if o.fault
+            (o.probe.symbols[0], f"{o.fault}; {o.probe.without}")
+            for o in trial.outcomes()
+            if o.fault
         )
-
-
-def _demand(trial: Trial) -> None:
-    """Raise StartError when no trace can be had with what the trial shows."""
-    failure = trial.failure()
-    if failure:
-        raise failure

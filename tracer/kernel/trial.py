@@ -32,7 +32,8 @@ class Outcome:
     probe: Probe
     symbol: str | None = None
     """The one it is attached to."""
-    proven: bool = False
+    unproven: str = ""
+    """Why the self-test cannot make it fire, though it is attached; empty when it did."""
     fault: str = ""
     remedy: str = ""
 
@@ -42,54 +43,65 @@ class Trial:
 
     def __init__(self, program: Attacher, probes: Iterable[Probe]) -> None:
         self.proof: selftest.Proof | None = None
+        """What the self-test showed, once it was run."""
         self._results = {probe: _attach(program, probe) for probe in probes}
         """In the order of the table: the symbol, or why there is none."""
 
-    def prove(self, poll: Callable[[int], list[Event]]) -> None:
-        """Run the self-test; ``poll(timeout_ms)`` returns the next events. Raises StartError."""
-        self.proof = selftest.run(poll, {probe.name for probe in self._provable} | {"walk"})
+    def require(self) -> None:
+        """Raise StartError when a probe that no trace can do without is not attached."""
+        for probe, result in self._results.items():
+            if probe.required and isinstance(result, AttachError):
+                raise StartError(f"probe {probe.symbols[0]}: {result}", result.remedy)
+
+    def prove(self, poll: Callable[[int], list[Event]]) -> selftest.Proof:
+        """Run the self-test; ``poll(timeout_ms)`` returns the next events.
+
+        Raises StartError when it cannot be run, or when a probe it needs stays silent.
+        """
+        provable = [p for p, result in self._results.items() if _is_provable(p, result)]
+        proof = selftest.run(poll, {probe.name for probe in provable} | {"walk"})
+        self.proof = proof
+        _demand(provable, proof)
+        return proof
 
     def outcomes(self) -> list[Outcome]:
         """What became of each probe, in their order."""
         return [self._outcome(probe, result) for probe, result in self._results.items()]
 
-    def failure(self) -> StartError | None:
-        """Why no trace can be had with what is known so far; None when one can."""
-        for probe, result in self._results.items():
-            if probe.required and isinstance(result, AttachError):
-                return StartError(f"probe {probe.symbols[0]}: {result}", result.remedy)
-        return None if self.proof is None else self._unproven(self.proof)
-
-    @property
-    def _provable(self) -> list[Probe]:
-        return [p for p, result in self._results.items() if p.provable and isinstance(result, str)]
-
     def _outcome(self, probe: Probe, result: str | AttachError) -> Outcome:
         if isinstance(result, AttachError):
             return Outcome(probe, fault=str(result), remedy=result.remedy)
-        if self.proof is None or not probe.provable:
-            return Outcome(probe, result)
+        if not probe.provable:
+            return Outcome(probe, result, "the self-test cannot make it fire")
+        if self.proof is None:
+            return Outcome(probe, result, "the self-test did not run")
         if probe.name in self.proof.seen:
-            return Outcome(probe, result, proven=True)
+            return Outcome(probe, result)
+        if probe.name in self.proof.untried:
+            return Outcome(probe, result, "there is no IPv6 in a new network namespace")
         return Outcome(probe, result, fault=_SILENT, remedy=features.why_silent()[1])
 
-    def _unproven(self, proof: selftest.Proof) -> StartError | None:
-        """Some probes attached and never fired: fatal when one of them is needed."""
-        silent = [probe for probe in self._provable if probe.name not in proof.seen]
-        why, remedy = features.why_silent()
-        if len(silent) == len(self._provable):
-            return StartError(f"the probes are attached and stay silent: {why}", remedy)
-        for probe in silent:
-            if probe.required:
-                what = f"probe {probe.symbols[0]} is attached and stays silent"
-                return StartError(f"{what}: {why}", remedy)
-        if "walk" not in proof.seen:
-            return StartError(
-                "the self-test's socket was not found in the UDP hash table: this kernel's layout "
-                "is not one udptrace knows",
-                features.REPORT_IT,
-            )
-        return None
+
+def _demand(provable: list[Probe], proof: selftest.Proof) -> None:
+    """Raise StartError when what stayed silent is needed."""
+    silent = [p for p in provable if p.name not in proof.seen | proof.untried]
+    why, remedy = features.why_silent()
+    if not proof.seen:
+        raise StartError(f"the probes are attached and stay silent: {why}", remedy)
+    for probe in silent:
+        if probe.required:
+            what = f"probe {probe.symbols[0]} is attached and stays silent"
+            raise StartError(f"{what}: {why}", remedy)
+    if "walk" not in proof.seen:
+        raise StartError(
+            "the self-test's socket was not found in the UDP hash table: this kernel's layout "
+            "is not one udptrace knows",
+            features.REPORT_IT,
+        )
+
+
+def _is_provable(probe: Probe, result: str | AttachError) -> bool:
+    return probe.provable and isinstance(result, str)
 
 
 def _attach(program: Attacher, probe: Probe) -> str | AttachError:
