@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -19,8 +20,8 @@ from tracer.system.netns import netns_cookie
 
 def bcc(module: Any) -> Finding:
     """BCC's version, and where it was found."""
-    version, path = str(getattr(module, "__version__", "unknown")), str(module.__file__)
-    return ok("BCC", f"{version} ({path})", version=version, path=path)
+    version, path = str(getattr(module, "__version__", "")), os.path.dirname(module.__file__)
+    return ok("BCC", f"{version or 'of an unknown version'} ({path})", version=version, path=path)
 
 
 def btf(layout: dict[str, int]) -> Finding:
@@ -32,8 +33,7 @@ def btf(layout: dict[str, int]) -> Finding:
 
 def netns_cookies(layout: dict[str, int]) -> Finding:
     """Whether events (Linux 5.12) and sockets (5.14) tell a namespace's cookie."""
-    here = "OFF_NET_COOKIE" in layout and bool(netns_cookie())
-    if here:
+    if "OFF_NET_COOKIE" in layout and netns_cookie():
         return ok("netns cookies", "events and sockets tell them")
     return degraded(
         "netns cookies",
@@ -49,12 +49,20 @@ def udp_table(layout: dict[str, int]) -> Finding:
     return ok("UDP hash table", where, per_netns=own)
 
 
-def memlock(loaded: bool) -> Iterator[Finding]:
-    """The limit to locked memory, on a kernel where it matters."""
+def memlock(limit: int, loaded: bool) -> Iterator[Finding]:
+    """The limit to locked memory (bytes, as it was before BCC), on a kernel where it matters.
+
+    ``loaded``: it sufficed.
+    """
     with closing(Btf()) as types:
-        finding = features.memlock(charges_memlock(types), loaded)
-    if finding is not None:
-        yield finding
+        if not charges_memlock(types):
+            return
+    words = "unlimited" if limit == features.NO_LIMIT else f"{limit >> 10} KiB"
+    if features.memlock_is_short() and not loaded:
+        why = f"too little memory may be locked for BPF ({words})"
+        yield broken("memlock", why, features.RAISE_MEMLOCK, limit=limit)
+    else:
+        yield ok("memlock", f"{words}, which suffices or may be raised", limit=limit)
 
 
 def program(_program: Program) -> Finding:
@@ -72,7 +80,7 @@ def probe(outcome: Outcome) -> Finding:
     if outcome.fault:
         return degraded(name, outcome.fault, probe.without, outcome.remedy, **facts)
     where = kind if outcome.symbol == name else f"{kind} on {outcome.symbol}"
-    proof = f"attached, not proven: {outcome.unproven}" if outcome.unproven else "proven"
+    proof = f"attached; {outcome.unproven}" if outcome.unproven else "proven"
     return ok(name, f"{where}, {proof}", **facts)
 
 

@@ -54,8 +54,9 @@ class Start:
         if self._obstacle:
             self._take(unknown("BPF program", self._not_tried))
         else:
+            limit = features.memlock_limit()
             program = self._step("BPF program", lambda: Program(bcc, layout, True), kernel.program)
-            self._take_all(kernel.memlock(loaded=program is not None))
+            self._take_all(kernel.memlock(limit, loaded=program is not None))
             if program is not None:
                 with closing(program):
                     self._try(program)

@@ -19,6 +19,7 @@ KPROBES_ENABLED = Path("/sys/kernel/debug/kprobes/enabled")
 STATUS = Path("/proc/self/status")
 NAMESPACES = Path("/proc/self/ns")
 
+NO_LIMIT = resource.RLIM_INFINITY
 RAISE_MEMLOCK = "run it with CAP_SYS_RESOURCE, or after `ulimit -l unlimited`"
 REPORT_IT = "please report it with what `udptrace doctor -f json` says"
 
@@ -177,21 +178,6 @@ def pid_namespace() -> Finding:
     return ok("processes", "/proc shows all of the machine's")
 
 
-def memlock(charged: bool, loaded: bool) -> Finding | None:
-    """The limit to locked memory; None where BPF's memory is not ``charged`` to it.
-
-    ``loaded``: it sufficed.
-    """
-    if not charged:
-        return None
-    soft = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    words = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft >> 10} KiB"
-    if memlock_is_short() and not loaded:
-        return broken("memlock", f"too little memory may be locked ({words})", RAISE_MEMLOCK)
-    raised = "" if soft == resource.RLIM_INFINITY else ", which BCC may raise"
-    return ok("memlock", f"{words}{raised}")
-
-
 def why_refused() -> tuple[str, str]:
     """The likeliest reason for a refused program, and the remedy."""
     if "[confidentiality]" in _read(LOCKDOWN):
@@ -206,10 +192,14 @@ def why_silent() -> tuple[str, str]:
     return "another tool may have disabled them", "check /sys/kernel/debug/kprobes/list"
 
 
+def memlock_limit() -> int:
+    """RLIMIT_MEMLOCK as it is now, in bytes, or NO_LIMIT. BCC raises it if it may."""
+    return resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+
+
 def memlock_is_short() -> bool:
     """There is a limit to locked memory, and BCC may not raise it."""
-    soft = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    return soft != resource.RLIM_INFINITY and "CAP_SYS_RESOURCE" in missing_capabilities()
+    return memlock_limit() != NO_LIMIT and "CAP_SYS_RESOURCE" in missing_capabilities()
 
 
 def _locked_down() -> tuple[str, str]:

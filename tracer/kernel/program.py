@@ -40,7 +40,7 @@ def import_bcc() -> Any:
     """The BCC module. Raises StartError when it is absent, or PyPI's other `bcc`."""
     try:
         import bcc
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: without libbcc itself
         raise StartError(
             f"BCC cannot be imported ({error})",
             "apt install python3-bpfcc (Debian, Ubuntu); a virtual environment sees it only when "

@@ -72,13 +72,13 @@ class Trial:
         if isinstance(result, AttachError):
             return Outcome(probe, fault=str(result), remedy=result.remedy)
         if not probe.provable:
-            return Outcome(probe, result, "the self-test cannot make it fire")
+            return Outcome(probe, result, "no self-test for it")
         if self.proof is None:
             return Outcome(probe, result, "the self-test did not run")
         if probe.name in self.proof.seen:
             return Outcome(probe, result)
         if probe.name in self.proof.untried:
-            return Outcome(probe, result, "there is no IPv6 in a new network namespace")
+            return Outcome(probe, result, "no IPv6 to prove it by")
         return Outcome(probe, result, fault=_SILENT, remedy=features.why_silent()[1])
 
 

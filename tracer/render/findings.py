@@ -76,11 +76,11 @@ def _finding(finding: Finding, names: int, color: bool) -> Iterator[str]:
 
 def _conclusion(findings: Iterable[Finding], failure: StartError | None) -> str:
     counts = Counter(finding.status or _UNKNOWN for finding in findings)
-    told = [
-        f"{many(counts[status], 'thing')} {'is' if counts[status] == 1 else 'are'} {status}"
-        for status in ("broken", "degraded", _UNKNOWN)
-        if counts[status]
-    ]
+    present = [status for status in ("broken", "degraded", _UNKNOWN) if counts[status]]
+    told = [f"{counts[status]} {status}" for status in present]
+    if told:
+        first = counts[present[0]]
+        told[0] = f"{many(first, 'thing')} {'is' if first == 1 else 'are'} {present[0]}"
     starts = "a live trace would start" if failure is None else "a live trace would not start"
     return f"{starts}; {', '.join(told) or 'nothing is lost'}\n"
 
