@@ -92,7 +92,7 @@ def untried_probe(probe: Probe, why: str) -> Finding:
 def self_test(proof: Proof) -> Finding:
     """What was done in a private network namespace, and seen."""
     families = "IPv4" if proof.untried else "IPv4 and IPv6"
-    return ok("self-test", f"a connect() and a miss of {families} were seen as they are")
+    return ok("self-test", f"a connect() and a miss of {families} were seen")
 
 
 def ring_buffer(proof: Proof | None) -> Finding:
