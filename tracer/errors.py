@@ -14,3 +14,15 @@ class UsageError(UdptraceError):
     """What was asked for cannot be meant (an unknown namespace, a bad filter): exit code 2."""
 
     exit_code = 2
+
+
+class StartError(UdptraceError):
+    """What a live trace cannot be had for on this machine, and the remedy.
+
+    ``remedy`` is a command wherever there is one.
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}: {remedy}")
+        self.what = what
+        self.remedy = remedy

@@ -11,7 +11,7 @@ import hashlib
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tracer.events import (
@@ -289,6 +289,11 @@ class Decoder:
         self._caller_name = caller_name
         self._salt = salt if salt is not None else os.urandom(16)
         self._pending: dict[tuple[int, int], list[SocketView]] = {}
+
+    def decode_all(self, records: Iterable[bytes]) -> list[Event]:
+        """The events of these records, in order; see `decode`."""
+        decoded = map(self.decode, records)
+        return [event for event in decoded if event is not None]
 
     def decode(self, record: bytes) -> Event | None:
         """One record -> one event; None for a walk's socket, which comes with its miss.

@@ -1,7 +1,8 @@
 """The command `udptrace` with a kernel session that invents a miss every 20 ms.
 
 Run as ``python -m tests.unit.fake_udptrace ARGUMENTS...``: all but the kernel is real. With
-FAKE_SESSION=silent nothing ever misses, with FAKE_SESSION=broken the session cannot start.
+FAKE_SESSION=silent nothing ever misses, with FAKE_SESSION=broken or =unprivileged the
+session cannot start.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from tests.samples import DATAGRAM, MISS
 from tracer.cli.main import main
-from tracer.errors import UdptraceError
+from tracer.errors import StartError
 from tracer.events import Event
 
 EVERY_MS = 20
@@ -36,7 +37,9 @@ class Session:
 
     def __init__(self, lookups: bool, phases: Phases, all_icmp: bool) -> None:
         if os.environ.get("FAKE_SESSION") == "broken":
-            raise UdptraceError("this kernel has no kprobes")
+            raise StartError("this kernel has no kprobes", "boot another one")
+        if os.environ.get("FAKE_SESSION") == "unprivileged":
+            raise StartError("loading probes needs root", "sudo udptrace")
         self._silent = os.environ.get("FAKE_SESSION") == "silent"
         self._number = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import pty
@@ -23,6 +24,7 @@ from tracer.recording.reader import Reader
 ROOT = Path(__file__).resolve().parents[2]
 REAL = (sys.executable, "-m", "tracer")
 FAKE = (sys.executable, "-m", "tests.unit.fake_udptrace")
+_PR_CAPBSET_DROP = 24  # include/uapi/linux/prctl.h
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": ""}
 
 
@@ -95,7 +97,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 # Help and usage
 
 
-@pytest.mark.parametrize("command", [[], ["live"], ["record"], ["replay"]])
+@pytest.mark.parametrize("command", [[], ["live"], ["record"], ["replay"], ["doctor"]])
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help(command: list[str], option: str) -> None:
     done = run(*command, option)
@@ -403,8 +405,50 @@ def test_a_session_that_cannot_start_leaves_nothing(tmp_path: Path) -> None:
         command=FAKE,
         env={"FAKE_SESSION": "broken"},
     )
-    assert failed(done, 1) == "this kernel has no kprobes"
+    assert failed(done, 1) == (
+        "this kernel has no kprobes: boot another one;"
+        " `udptrace doctor` says what else is in the way"
+    )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_remedy_of_our_own_is_enough() -> None:
+    done = run(command=FAKE, env={"FAKE_SESSION": "unprivileged"})
+    assert failed(done, 1) == "loading probes needs root: sudo udptrace"
+
+
+# Doctor, on whatever machine this is
+
+
+def _no_capabilities() -> None:
+    """Takes from a root that runs the tests what makes it root; nothing from another user."""
+    libc = ctypes.CDLL(None)
+    for capability in range(64):
+        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def test_doctor_without_root_says_what_can_be_said() -> None:
+    done = run("doctor", preexec_fn=_no_capabilities)
+    assert "loading probes needs root (missing here: CAP_NET_ADMIN" in failed(done, 1)
+    lines = done.stdout.splitlines()
+    assert lines[-1].startswith("a live trace would not start; ")
+    assert max(map(len, lines)) <= 80
+    assert {line.split()[0] for line in lines if line[0] != " "} >= {"ok", "broken", "unknown"}
+    assert "remedy: sudo udptrace" in done.stdout
+    assert "not tried: needs root" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_doctor_as_json_says_the_same_as_its_exit_code() -> None:
+    done = run("doctor", "-f", "json")
+    *findings, conclusion = map(json.loads, done.stdout.splitlines())
+    assert {finding["kind"] for finding in findings} == {"finding"}
+    assert {finding["status"] for finding in findings} <= {"ok", "degraded", "broken", None}
+    assert conclusion["kind"] == "doctor"
+    assert conclusion["starts"] is (done.returncode == 0)
+    assert conclusion["starts"] is (conclusion["broken"] == 0)
+    if done.returncode:
+        assert failed(done, 1) == conclusion["reason"]
 
 
 def test_verbose_tells_the_phases() -> None:

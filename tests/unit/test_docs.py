@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.unit.build import counters, end
 from tests.unit.test_render_jsonl import stream
+from tracer.doctor import system
+from tracer.kernel.probes import PROBES
 from tracer.recording import codec
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -22,7 +24,7 @@ def test_every_kind_of_event_is_documented() -> None:
 
 def test_every_field_of_the_json_stream_is_documented() -> None:
     text = (DOCS / "incident.md").read_text()
-    for golden in (DOCS.parent / "tests/golden").glob("*.jsonl"):
+    for golden in (DOCS.parent / "tests/golden").glob("run-*.jsonl"):
         for line in golden.read_text().splitlines():
             for name in _names(json.loads(line)):
                 assert f"`{name}`" in text, (golden.name, name)
@@ -34,6 +36,19 @@ def test_every_field_of_a_counters_line_is_documented() -> None:
     line = json.loads(printed.splitlines()[0])
     assert line["kind"] == "counters"
     for name in _names(line):
+        assert f"`{name}`" in text, name
+
+
+def test_every_finding_of_the_doctor_is_documented() -> None:
+    text = (DOCS / "doctor.md").read_text()
+    functions = {probe.symbols[0] for probe in PROBES}
+    for golden in (DOCS.parent / "tests/golden").glob("doctor-*.jsonl"):
+        for line in golden.read_text().splitlines():
+            value = json.loads(line)
+            assert all(f"`{name}`" in text for name in value.keys() - {"facts"}), value
+            if value["kind"] == "finding" and value["name"].isprintable():
+                assert value["name"] in functions or f"`{value['name']}`" in text, value["name"]
+    for name in ("memlock", *(check().name for check in system.CHECKS)):
         assert f"`{name}`" in text, name
 
 

@@ -11,13 +11,12 @@ import click
 
 from tracer import __version__
 from tracer.cli.errors import exit_code_of
-
-PROG = "udptrace"
+from tracer.cli.streams import PROG
 
 DEFAULT = "live"
 """What `udptrace` without a subcommand means."""
 
-COMMANDS = ("live", "record", "replay")
+COMMANDS = ("live", "record", "replay", "doctor")
 """In the order of the help; each is `command` of the module of its name beside this one."""
 
 EPILOG = """Without a command it is `udptrace live`, whose options it takes: see `udptrace live -h`.

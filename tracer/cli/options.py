@@ -53,7 +53,7 @@ output_options = _all_of(
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
-        help="How incidents are printed; json is one object a line.",
+        help="How results are printed; json is one object a line.",
     ),
     click.option(
         "--color",

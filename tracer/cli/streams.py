@@ -9,7 +9,7 @@ import sys
 
 from tracer.errors import UdptraceError
 
-PREFIX = "udptrace: "
+PROG = "udptrace"
 
 
 def prepare_stdout() -> None:
@@ -53,7 +53,7 @@ def drop_stdout() -> None:
 
 def say(line: str) -> None:
     """Tell the user something beside the results: one line on stderr, after the program's name."""
-    tell(f"{PREFIX}{line}")
+    tell(f"{PROG}: {line}")
 
 
 def tell(line: str) -> None:

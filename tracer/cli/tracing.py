@@ -11,8 +11,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracer.cli.streams import say
-from tracer.errors import UsageError
+from tracer.cli.streams import PROG, say
+from tracer.errors import StartError, UdptraceError, UsageError
 from tracer.ready import remove_ready
 from tracer.recording.writer import Writer
 from tracer.signals import Stop
@@ -77,7 +77,12 @@ def _open_session(options: TraceOptions) -> Session:
     from tracer.kernel.session import Phases, Session
 
     phases = Phases()
-    session = Session(lookups=options.lookups == "on", phases=phases, all_icmp=options.all_icmp)
+    try:
+        session = Session(lookups=options.lookups == "on", phases=phases, all_icmp=options.all_icmp)
+    except StartError as error:
+        # Where the remedy is a command of ours, that one tells the rest.
+        more = "" if PROG in error.remedy else f"; `{PROG} doctor` says what else is in the way"
+        raise UdptraceError(f"{error}{more}") from error
     if options.verbose:
         for name, seconds in phases.taken:
             say(f"{name}: {seconds:.2f} s")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracer.errors import UdptraceError
+from tracer.errors import StartError
+from tracer.kernel.features import REPORT_IT
 
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
@@ -44,19 +45,21 @@ class Member:
 
 
 class Btf:
-    """The running kernel's types. Raises UdptraceError when there are none to read."""
+    """The running kernel's types. Raises StartError when there are none to read."""
 
     def __init__(self) -> None:
         if not VMLINUX.exists():
-            raise UdptraceError(
-                f"this kernel has no BTF ({VMLINUX} is missing): udptrace takes the layout of the "
-                "kernel's structs from it; use a kernel built with CONFIG_DEBUG_INFO_BTF=y"
+            raise StartError(
+                f"this kernel has no BTF ({VMLINUX} is missing), from which udptrace takes the "
+                "layout of its structs",
+                "apt install linux-image-amd64 (Debian) and boot it, which has "
+                "CONFIG_DEBUG_INFO_BTF=y",
             )
         self._lib = _libbpf()
         self._btf = self._lib.btf__load_vmlinux_btf()
         # libbpf 0.x returns an ERR_PTR unless strict mode is asked for, 1.x NULL.
         if not self._btf or self._btf > 2**64 - 4096:
-            raise UdptraceError(f"cannot read {VMLINUX}: run as root, on a kernel with valid BTF")
+            raise StartError(f"{VMLINUX} cannot be read or is not valid BTF", REPORT_IT)
 
     def member(self, struct: str, path: str) -> Member:
         """Find ``path`` ("ns.inum") in ``struct``, through anonymous structs and unions.
@@ -122,6 +125,15 @@ class Btf:
         return None
 
 
+def libbpf_version() -> str | None:
+    """Such as "1.5"; None before 0.6, which does not tell it. Raises StartError without one."""
+    lib = _libbpf()
+    if not hasattr(lib, "libbpf_version_string"):
+        return None
+    lib.libbpf_version_string.restype = ctypes.c_char_p
+    return str(lib.libbpf_version_string().decode("ascii", "replace")).removeprefix("v")
+
+
 def _libbpf() -> Any:
     for name in ("libbpf.so.1", "libbpf.so.0"):
         try:
@@ -137,4 +149,4 @@ def _libbpf() -> Any:
         lib.btf__free.argtypes = (ctypes.c_void_p,)
         lib.btf__free.restype = None
         return lib
-    raise UdptraceError("libbpf is missing: install libbpf1 (it comes with python3-bpfcc)")
+    raise StartError("libbpf is missing", "apt install libbpf1 (it comes with python3-bpfcc)")

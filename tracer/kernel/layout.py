@@ -6,8 +6,9 @@ change here. Members that only some kernels have are marked optional, with the c
 
 from __future__ import annotations
 
-from tracer.errors import UdptraceError
+from tracer.errors import StartError
 from tracer.kernel.btf import Btf, MissingMember
+from tracer.kernel.features import REPORT_IT
 
 # Definition in the C sources (bpf/) -> (struct, member).
 MEMBERS = {
@@ -80,7 +81,7 @@ BITS = {
 
 
 def definitions(btf: Btf) -> dict[str, int]:
-    """C definitions of all offsets and sizes. Raises UdptraceError naming a member that is gone."""
+    """C definitions of all offsets and sizes. Raises StartError naming a member that is gone."""
     out: dict[str, int] = {}
     try:
         for name, (struct, path) in MEMBERS.items():
@@ -92,9 +93,8 @@ def definitions(btf: Btf) -> dict[str, int]:
             out[f"MASK_{name}"] = (1 << (member.bits or plain_width)) - 1
         out["SIZE_HSLOT"] = btf.size("udp_hslot")
     except MissingMember as missing:
-        raise UdptraceError(
-            f"this kernel's layout is not one udptrace knows ({missing}): please report it with "
-            "the kernel's version"
+        raise StartError(
+            f"this kernel's layout is not one udptrace knows ({missing})", REPORT_IT
         ) from missing
     for name, (struct, path) in OPTIONAL.items():
         try:
@@ -102,3 +102,16 @@ def definitions(btf: Btf) -> dict[str, int]:
         except MissingMember:
             continue
     return out
+
+
+def charges_memlock(btf: Btf) -> bool:
+    """Whether the memory of BPF maps and programs counts against RLIMIT_MEMLOCK.
+
+    It did until 5.11: 80ee81e0403c "bpf: Eliminate rlimit-based memory accounting infra for bpf
+    maps" took its struct away.
+    """
+    try:
+        btf.size("bpf_map_memory")
+    except MissingMember:
+        return False
+    return True

@@ -7,13 +7,14 @@ import ctypes
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tracer.errors import UdptraceError
+from tracer.errors import StartError
 from tracer.kernel import features, memory, symbols
 from tracer.kernel.btf import Btf
-from tracer.kernel.layout import definitions
+from tracer.kernel.layout import charges_memlock, definitions
 from tracer.kernel.probes import Probe
 from tracer.kernel.quiet import captured_stderr
 from tracer.resources import bpf_dir
@@ -25,41 +26,46 @@ WALK_NODES = 256
 
 
 class AttachError(Exception):
-    """A probe could not be loaded or attached: the reason, without the probe's name."""
+    """A probe could not be loaded or attached: the reason, without the probe's name.
+
+    ``remedy`` is what may mend it.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 def import_bcc() -> Any:
-    """The BCC module. Raises UdptraceError when it is absent, or PyPI's other `bcc`."""
+    """The BCC module. Raises StartError when it is absent, or PyPI's other `bcc`."""
     try:
         import bcc
-    except ImportError as error:
-        raise UdptraceError(
-            f"BCC cannot be imported ({error}): install python3-bpfcc (Debian, Ubuntu); a virtual "
-            "environment sees it only when made with --system-site-packages"
+    except (ImportError, OSError) as error:  # OSError: without libbcc itself
+        raise StartError(
+            f"BCC cannot be imported ({error})",
+            "apt install python3-bpfcc (Debian, Ubuntu); a virtual environment sees it only when "
+            "made with --system-site-packages",
         ) from error
     memory.release()
     if not hasattr(bcc, "BPF"):
         where = getattr(bcc, "__file__", None) or "an unknown place"
-        raise UdptraceError(
-            f"the Python module bcc from {where} is another project, not BCC: uninstall it "
-            "(pip uninstall bcc) and install python3-bpfcc"
+        raise StartError(
+            f"the Python module bcc from {where} is another project, not BCC",
+            "pip uninstall bcc; apt install python3-bpfcc",
         )
     return bcc
 
 
 def read_definitions() -> dict[str, int]:
-    """C definitions for the running kernel. Raises UdptraceError without usable BTF."""
-    btf = Btf()
-    try:
+    """C definitions for the running kernel. Raises StartError without usable BTF."""
+    with closing(Btf()) as btf:
         return definitions(btf)
-    finally:
-        btf.close()
 
 
 class Program:
     """The compiled BPF program: attaches probes, yields records, reads maps.
 
-    Raises UdptraceError from the constructor when it cannot be compiled.
+    Raises StartError from the constructor when it cannot be compiled.
     """
 
     def __init__(
@@ -94,7 +100,8 @@ class Program:
                     return names[0]
         raise AttachError(
             f"no kernel function {' or '.join(probe.symbols)} can be probed"
-            + (f" ({reasons[-1]})" if reasons else "")
+            + (f" ({reasons[-1]})" if reasons else ""),
+            features.REPORT_IT,
         )
 
     def poll(self, timeout_ms: int) -> list[bytes]:
@@ -144,7 +151,8 @@ class Program:
             try:
                 return self._bpf.load_func(name, self._bcc.BPF.KPROBE)
             except Exception as error:
-                raise AttachError(f"cannot load {function}: {features.why_refused()}") from error
+                why, remedy = features.why_refused()
+                raise AttachError(f"cannot load {function}: {why}", remedy) from error
 
     def _attach_all(self, names: list[str], enter: Any, leave: Any, reasons: list[str]) -> bool:
         attached = []
@@ -177,10 +185,17 @@ def _compile(bcc: Any, constants: dict[str, int]) -> Any:
             failure = error
         else:
             return bpf
-    raise UdptraceError(
-        f"the probes cannot be compiled ({_first_error(printed.text) or failure}): "
-        "please report it with the kernel's and BCC's versions"
-    ) from failure
+    why = _first_error(printed.text) or str(failure)
+    raise StartError(f"the probes cannot be compiled ({why})", _remedy(why)) from failure
+
+
+def _remedy(why: str) -> str:
+    """What may mend a failure to compile, or to make the maps, which BCC does in one go."""
+    if "not permitted" in why and features.memlock_is_short():
+        with closing(Btf()) as btf:
+            if charges_memlock(btf):
+                return features.RAISE_MEMLOCK
+    return features.REPORT_IT
 
 
 def _whole(main: Path) -> str:

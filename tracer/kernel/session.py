@@ -6,18 +6,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tracer.errors import UdptraceError
 from tracer.events import Event, Loss
-from tracer.kernel import features, memory, selftest
+from tracer.kernel import features, memory
 from tracer.kernel.misses import MissTable
-from tracer.kernel.probes import LOOKUPS, PROBES, Probe
-from tracer.kernel.program import (
-    AttachError,
-    Program,
-    import_bcc,
-    read_definitions,
-)
+from tracer.kernel.probes import LOOKUPS, PROBES
+from tracer.kernel.program import Program, import_bcc, read_definitions
+from tracer.kernel.selftest import Proof
 from tracer.kernel.symbols import CallerNames
+from tracer.kernel.trial import Trial
 from tracer.wire import Decoder
 
 # How often the kernel's counters of repeats and losses are read.
@@ -39,7 +35,7 @@ class Phases:
 
 
 class Session:
-    """Attached and proven probes. Raises UdptraceError, one line, when that cannot be had.
+    """Attached and proven probes. Raises StartError, one line, when that cannot be had.
 
     ``lookups=False`` leaves the probe on the receive path out: verdicts then rest on the skb and
     the walk. ``all_icmp`` tells "fragmentation needed" too. Events come from `poll`, in the order
@@ -67,12 +63,14 @@ class Session:
         self._table = MissTable(self._program)
         self._losses: dict[str, int] = self._program.losses()
         self._counters_due = 0
+        self._queued: list[Event] = []
         self._fates_known = False  # until the self-test has shown it
         try:
-            attached = self._attach([p for p in PROBES if lookups or p not in LOOKUPS])
+            trial = Trial(self._program, [p for p in PROBES if lookups or p not in LOOKUPS])
+            trial.require()
             phases.done("load and attach")
             memory.release()
-            self._queued = self._prove(attached)
+            self._begin(trial, trial.prove(self._decode))
         except BaseException:
             self._program.close()
             raise
@@ -111,9 +109,7 @@ class Session:
         return queued
 
     def _decode(self, timeout_ms: int) -> list[Event]:
-        records = self._program.poll(timeout_ms)
-        decoded = (self._decoder.decode(record) for record in records)
-        return [event for event in decoded if event is not None]
+        return self._decoder.decode_all(self._program.poll(timeout_ms))
 
     def _caller_name(self, address: int) -> str | None:
         """Not for the self-test's own misses: the symbol table takes long to read."""
@@ -125,46 +121,17 @@ class Session:
         self._losses = counters
         return [Loss(now, what, count) for what, count in grown.items() if count > 0]
 
-    def _attach(self, probes: list[Probe]) -> dict[Probe, str]:
-        """Attach each probe; returns those that are, with the symbol they are on."""
-        attached = {}
-        for probe in probes:
-            try:
-                attached[probe] = self._program.attach(probe)
-            except AttachError as error:
-                if probe.required:
-                    raise UdptraceError(f"probe {probe.symbols[0]}: {error}") from error
-                self._lack(probe, str(error))
-        return attached
-
-    def _prove(self, attached: dict[Probe, str]) -> list[Event]:
-        """Run the self-test; returns the events that were not its own."""
-        provable = [probe for probe in attached if probe.provable]
-        proof = selftest.run(self._decode, {probe.name for probe in provable} | {"walk"})
-        self._judge_silence([probe for probe in provable if probe.name not in proof.seen], provable)
-        if "walk" not in proof.seen:
-            raise UdptraceError(
-                "the self-test's socket was not found in the UDP hash table: this kernel's layout "
-                "is not one udptrace knows; please report it with the kernel's version"
-            )
-        self._fates_known = {"push", "push6"} <= proof.seen
+    def _begin(self, trial: Trial, proof: Proof) -> None:
+        """Take over what the trial showed, and leave its own traffic out."""
+        self._queued = proof.others
+        self._fates_known = {"push", "push6"} <= proof.seen | proof.untried
         self._table.forget(proof.netns)
         self._losses = self._program.losses()
-        self.probes = tuple(on for probe, on in attached.items() if probe.name in proof.seen)
-        self.unproven = tuple(on for probe, on in attached.items() if not probe.provable)
-        return proof.others
-
-    def _judge_silence(self, silent: list[Probe], provable: list[Probe]) -> None:
-        """Some probes attached and never fired: fatal when one of them is needed."""
-        if len(silent) == len(provable):
-            raise UdptraceError(f"the probes are attached and stay silent: {features.why_silent()}")
-        for probe in silent:
-            if probe.required:
-                raise UdptraceError(
-                    f"probe {probe.symbols[0]} is attached and stays silent: "
-                    f"{features.why_silent()}"
-                )
-            self._lack(probe, "attached, but silent in the self-test")
-
-    def _lack(self, probe: Probe, reason: str) -> None:
-        self.missing += ((probe.symbols[0], f"{reason}; {probe.without}"),)
+        serving = [(o.symbol, o.unproven) for o in trial.outcomes() if o.symbol and not o.fault]
+        self.probes = tuple(symbol for symbol, unproven in serving if not unproven)
+        self.unproven = tuple(symbol for symbol, unproven in serving if unproven)
+        self.missing = tuple(
+            (o.probe.symbols[0], f"{o.fault}; {o.probe.without}")
+            for o in trial.outcomes()
+            if o.fault
+        )

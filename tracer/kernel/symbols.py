@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 KALLSYMS = Path("/proc/kallsyms")
@@ -23,6 +24,15 @@ def variants(symbol: str, kallsyms: Path = KALLSYMS) -> list[str]:
     pattern = re.compile(_VARIANT % re.escape(symbol.encode()))
     found = {m.group(1).decode() for text in _chunks(kallsyms) for m in pattern.finditer(text)}
     return sorted(found)
+
+
+def tells_addresses(kallsyms: Path = KALLSYMS) -> bool:
+    """Whether the table has addresses in it: to the unprivileged, all of them read as 0."""
+    return any(
+        line.split(b" ", 1)[0].strip(b"0")
+        for text in islice(_chunks(kallsyms), 1)
+        for line in text.splitlines()
+    )
 
 
 class CallerNames:

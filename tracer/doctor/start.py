@@ -1,0 +1,107 @@
+"""A live trace's start, step by step, going on past a failure where the next step makes sense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from typing import Any, TypeVar
+
+from tracer.doctor import kernel
+from tracer.errors import StartError
+from tracer.findings import Finding, failed, unknown
+from tracer.kernel import features
+from tracer.kernel.probes import PROBES
+from tracer.kernel.program import Program, import_bcc, read_definitions
+from tracer.kernel.selftest import Proof
+from tracer.kernel.trial import Trial
+from tracer.wire import Decoder
+
+T = TypeVar("T")
+
+# Why what comes after a broken step was not tried.
+_FOR_WANT = {
+    "architecture": "not x86-64 Linux",
+    "capabilities": "needs root",
+    "kprobes": "no kprobes",
+    "BCC": "no BCC",
+    "BTF": "no usable BTF",
+    "BPF program": "no BPF program",
+}
+
+
+class Start:
+    """The attempt, made at once; nothing of it is left attached.
+
+    ``findings`` are in the order in which they are to be told. ``failure`` is what a live trace
+    would end with here.
+    """
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.failure: StartError | None = None
+        self._obstacle = ""
+        self._take_all(features.preconditions())
+        bcc = self._step("BCC", import_bcc, kernel.bcc)
+        layout = self._step("BTF", read_definitions, kernel.btf)
+        if layout is not None:
+            self._take_all((kernel.netns_cookies(layout), kernel.udp_table(layout)))
+        self._load(bcc, layout or {})
+        works = self.failure is None
+        self._take_all((features.ftrace(works), features.lockdown(works)))
+
+    def _load(self, bcc: Any, layout: dict[str, int]) -> None:
+        """Compile, attach and prove; or say what is in the way of that."""
+        if self._obstacle:
+            self._take(unknown("BPF program", self._not_tried))
+        else:
+            limit = features.memlock_limit()
+            program = self._step("BPF program", lambda: Program(bcc, layout, True), kernel.program)
+            self._take_all(kernel.memlock(limit, loaded=program is not None))
+            if program is not None:
+                with closing(program):
+                    self._try(program)
+                return
+        self._take(unknown("self-test", self._not_tried))
+        self._take_all(kernel.untried_probe(probe, self._not_tried) for probe in PROBES)
+        self._take(unknown("ring buffer", self._not_tried))
+
+    def _try(self, program: Program) -> None:
+        """Attach every probe; prove them, if none is missing that the self-test needs."""
+        trial = Trial(program, PROBES)
+        try:
+            trial.require()
+        except StartError as error:
+            self.failure = error
+            self._take(unknown("self-test", "not tried: a probe it needs is not attached"))
+        else:
+            self._step("self-test", lambda: self._prove(trial, program), kernel.self_test)
+        self._take_all(map(kernel.probe, trial.outcomes()))
+        self._take(kernel.ring_buffer(trial.proof))
+
+    def _prove(self, trial: Trial, program: Program) -> Proof:
+        decoder = Decoder(lambda address: None)
+        return trial.prove(lambda timeout_ms: decoder.decode_all(program.poll(timeout_ms)))
+
+    @property
+    def _not_tried(self) -> str:
+        return f"not tried: {self._obstacle}"
+
+    def _step(self, name: str, function: Callable[[], T], told: Callable[[T], Finding]) -> T | None:
+        """The step's result, being told of; None when it failed."""
+        try:
+            result = function()
+        except StartError as error:
+            self._take(failed(name, error))
+            return None
+        self._take(told(result))
+        return result
+
+    def _take_all(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self._take(finding)
+
+    def _take(self, finding: Finding) -> None:
+        self.findings.append(finding)
+        if finding.status == "broken":
+            self._obstacle = self._obstacle or _FOR_WANT.get(finding.name, "")
+            self.failure = self.failure or StartError(finding.detail, finding.remedy)

@@ -1,0 +1,103 @@
+"""What a trace takes from the system beside the kernel's events: sockets, containers, clocks."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Callable
+
+from tracer.findings import Finding, degraded, ok
+from tracer.kernel import symbols
+from tracer.kernel.features import missing_capabilities, pid_namespace
+from tracer.system.sockets import udp_sockets
+from tracer.timefmt import NS, utc_text
+
+# A running engine's socket, or what it keeps on disk.
+ENGINES = {
+    "docker": ("/run/docker.sock", "/var/lib/docker"),
+    "containerd": ("/run/containerd/containerd.sock", "/var/lib/containerd"),
+    "podman": ("/run/podman/podman.sock", "/run/containers", "/var/lib/containers"),
+    "cri-o": ("/run/crio/crio.sock", "/var/lib/crio"),
+}
+
+# Linux 5.8, the first with a ring buffer: a clock that shows an earlier time is wrong.
+_EARLIEST_NS = 1_596_400_000 * NS
+
+_TIMEX_BYTES = 256  # struct timex has 208 (include/uapi/linux/timex.h)
+_TIME_ERROR = 5
+
+
+def kernel_symbols() -> Finding:
+    """Whether /proc/kallsyms tells addresses, which names an ICMP's sender."""
+    name = "kernel symbols"
+    if symbols.tells_addresses():
+        return ok(name, "/proc/kallsyms tells their addresses")
+    unprivileged = "CAP_SYSLOG" in missing_capabilities()
+    return degraded(
+        name,
+        "/proc/kallsyms hides their addresses"
+        + (" without CAP_SYSLOG" if unprivileged else " (kernel.kptr_restrict is 2)"),
+        "which kernel function asked for an ICMP is not named",
+        "sudo udptrace" if unprivileged else "sysctl kernel.kptr_restrict=1",
+    )
+
+
+def udp_diag() -> Finding:
+    """Whether the sockets that are older than the trace can be had, and from where."""
+    try:
+        found = udp_sockets(0, 0)
+    except OSError as error:
+        return degraded(
+            "udp_diag",
+            f"neither it nor /proc/net/udp can be read: {error.strerror or error}",
+            "sockets older than the trace are not known",
+            "modprobe udp_diag",
+        )
+    if found.reason:
+        return degraded(
+            "udp_diag",
+            f"{found.reason.removeprefix('udp_diag: ')}; /proc/net/udp is read instead",
+            "cookies, devices and v6only flags of the sockets older than the trace",
+            "modprobe udp_diag",
+        )
+    return ok("udp_diag", f"answers; {len(found.sockets)} UDP sockets in this network namespace")
+
+
+def containers() -> Finding:
+    """The container engines there are signs of."""
+    found = [name for name, paths in ENGINES.items() if any(map(os.path.exists, paths))]
+    return ok("containers", ", ".join(found) or "no engine found", engines=found)
+
+
+def clock() -> Finding:
+    """Whether the wall clock can be right, and whether the kernel takes it for synchronised."""
+    now = time.time_ns()
+    text = utc_text(now)[:19].replace("T", " ") + " UTC"
+    synchronised = _synchronised()
+    if now < _EARLIEST_NS:
+        return degraded(
+            "clock",
+            f"{text}, which is before this kernel was made",
+            "the times shown are wrong",
+            "timedatectl set-ntp true",
+            synchronised=synchronised,
+        )
+    state = "synchronised" if synchronised else "not synchronised"
+    return ok("clock", f"{text}, {state}", synchronised=synchronised)
+
+
+def _synchronised() -> bool:
+    """What the kernel's time discipline says (adjtimex(2), reading only)."""
+    libc = ctypes.CDLL(None)
+    return bool(0 <= libc.adjtimex(bytes(_TIMEX_BYTES)) < _TIME_ERROR)
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    pid_namespace,
+    kernel_symbols,
+    udp_diag,
+    containers,
+    clock,
+)
+"""Each looks at one thing, needs no probe and never raises; in the order in which they are told."""
