@@ -19,11 +19,17 @@ NEAREST = 256
 PORT_NS = 1_000_000_000
 """A port is read at most this often, and for all the misses that ask at that moment."""
 
+READING_NS = 2_000_000_000
+"""A reading that takes longer is given up. A socket takes about 20 us: this is 100,000 of them."""
+
 SHARE = 10
 """Reading takes at most one part in this many of the time, ..."""
 
 BURST_NS = 2_000_000_000
-"""... but for so much at first: a crowded port alone takes its sockets' number times 10 us."""
+"""... but for so much at first: misses on a crowd come together."""
+
+_CLOCK_EVERY = 1024
+"""Sockets between two looks at the clock."""
 
 _TOGETHER = 16
 """Misses on one port that one reading serves."""
@@ -53,6 +59,10 @@ class _Port(NamedTuple):
     netns: int
     netns_cookie: int
     port: int
+
+
+class _TooLong(Exception):
+    """A reading is given up; what was read so far counts."""
 
 
 class Completion:
@@ -104,12 +114,17 @@ class Completion:
         def take(view: SocketView) -> None:
             nonlocal total
             total += 1
+            if total % _CLOCK_EVERY == 0 and self._reader.now() - began > READING_NS:
+                raise _TooLong
             for shortlist in lists:
                 shortlist.offer(view)
 
         user = self._users.get(port.netns)
         hints = () if user is None else (user,)
-        why = self._reader.sockets_on_port(*port, hints, take)
+        try:
+            why = self._reader.sockets_on_port(*port, hints, take)
+        except _TooLong:
+            why = f"{total} were read when it had taken too long"
         ended = self._reader.now()
         self._read_at.put(port, ended)
         self._allowance -= ended - began

@@ -9,6 +9,7 @@ from typing import Protocol
 from tracer.events import (
     Call,
     Close,
+    Datagram,
     Event,
     IcmpReceived,
     Miss,
@@ -19,6 +20,7 @@ from tracer.events import (
     SocketView,
 )
 from tracer.lru import Lru
+from tracer.namespaces import same_netns
 from tracer.translations import Tracker, Translations
 
 REFRESH_NS = 1_000_000_000
@@ -79,7 +81,7 @@ class Lookups:
             self._namespaces.meet(event.after.netns, event.after.netns_cookie, event.task.pid)
         elif isinstance(event, Miss):
             self._namespaces.meet(event.netns, event.netns_cookie)
-            self._namespaces.due.add(event.netns)
+            self._namespaces.missed(event.netns, event.datagram)
             self._translations.want(event)
             candidates = event.walk.candidates if event.walk else ()
             for candidate in candidates:
@@ -171,6 +173,8 @@ class _Namespaces:
         """When one may be looked at again (monotonic ns)."""
         self._failed: Lru[int, int] = Lru(limit)
         """How often one was looked for in vain."""
+        self._hurried: Lru[int, int] = Lru(limit)
+        """The time of what was known when one was looked at before its time."""
         self._users: Lru[int, int] = Lru(limit)
         """Namespace -> a process seen in it."""
         self._cookies: Lru[int, int] = Lru(limit)
@@ -183,8 +187,8 @@ class _Namespaces:
         if pid is not None:
             self._users.put(inum, pid)
         known = self.infos.get(inum)
-        same = known is not None and (known.cookie == cookie or 0 in (known.cookie, cookie))
-        if known is not None and not same and self._cookies.get(inum) != cookie:
+        same = known is not None and same_netns(known.cookie, cookie)
+        if not same and self._cookies.get(inum) not in (None, cookie):
             # Another namespace has the number now: what was found, or not, was of the earlier one.
             self._not_before.pop(inum)
             self._failed.pop(inum)
@@ -193,6 +197,17 @@ class _Namespaces:
             self._doubted[inum] = known.name
         if not same and (self._failed.get(inum) or 0) < _TRIES:
             self.due.add(inum)
+
+    def missed(self, inum: int, datagram: Datagram) -> None:
+        """Addresses and links come and go, so that it is due again; at once where what is known
+        lacks the datagram's interface, but only once for what is known."""
+        self.due.add(inum)
+        known = self.infos.get(inum)
+        if known is None or datagram.ifname or datagram.ifindex in dict(known.links):
+            return
+        if self._hurried.get(inum) != known.time:
+            self._hurried.put(inum, known.time)
+            self._not_before.pop(inum)
 
     def look(self, directory: Directory, now: int) -> list[NetnsInfo]:
         """What is news of the namespaces that are due and may be looked at at this time."""
@@ -204,7 +219,8 @@ class _Namespaces:
             self.due.discard(inum)
             self._not_before.put(inum, now + REFRESH_NS)
             info = directory.netns(inum, filter(None, [self._users.get(inum)]))
-            if info is None:
+            if info is None or not same_netns(info.cookie, self._cookies.get(inum) or 0):
+                # Gone, and the number may be the next one's: that one is looked at when it is met.
                 self._failed.put(inum, (self._failed.get(inum) or 0) + 1)
                 continue
             self._failed.pop(inum)

@@ -22,6 +22,7 @@ class FakeReader:
         self.sockets = sockets
         self.time = 0
         self.takes = 2 * MS
+        self.each = 0
         self.why: str | None = None
         self.asked: list[tuple[int, int, int, tuple[int, ...]]] = []
 
@@ -39,6 +40,7 @@ class FakeReader:
         self.asked.append((inum, cookie, port, tuple(hint_pids)))
         self.time += self.takes
         for view in self.sockets:
+            self.time += self.each
             take(view)
         return self.why
 
@@ -146,6 +148,15 @@ def test_reading_takes_a_share_of_the_time_only() -> None:
     while dumps(completion.complete([short()]))[0].incomplete is None:
         reader.time += PORT_NS
     assert len(reader.asked) <= 3
+
+
+def test_a_reading_that_takes_too_long_is_given_up_and_its_part_is_kept() -> None:
+    reader = FakeReader(*crowd(10_000))
+    reader.each = MS
+    (dump,) = dumps(Completion(reader).complete([short()]))
+    assert dump.total == 2048
+    assert dump.incomplete == "2048 were read when it had taken too long"
+    assert len(dump.sockets) == NEAREST
 
 
 def test_why_it_is_not_all_is_kept_with_what_was_read() -> None:

@@ -263,3 +263,52 @@ def test_a_crowd_of_sockets_is_looked_up_once(machine: Machine) -> None:
     for time in (10, 10 + 5 * REFRESH_NS):
         machine.see(_miss(time=time, walk=replace(MISS.walk, candidates=crowd)))
     assert len(_owner_questions(machine)) == 1
+
+
+# Numbers in use again, and what has changed
+
+
+def test_the_next_namespace_of_a_number_is_not_looked_at_before_it_is_met() -> None:
+    """Its links may not be there yet, and what is found then would stand for a second."""
+    machine = Machine()
+    machine.directory.infos[NETNS] = _info(cookie=7, name="old")
+    machine.see(_miss(walk=None), 0)
+    machine.see(_miss(walk=None), 1)  # due again, in a second
+    machine.directory.infos[NETNS] = _info(cookie=8, name="new")
+    assert machine.look(REFRESH_NS) == []
+    machine.directory.infos[NETNS] = _info(cookie=8, name="new", links=((2, "eth0"),))
+    later = replace(CALL, after=replace(SOCKET, netns_cookie=8))
+    assert machine.see(later, REFRESH_NS + 1) == [machine.directory.infos[NETNS]]
+
+
+def test_a_number_that_was_given_up_is_looked_for_when_another_namespace_has_it() -> None:
+    machine = Machine()
+    for second in range(10):
+        machine.see(CALL, second * REFRESH_NS)
+    machine.directory.infos[NETNS] = _info(cookie=8)
+    later = replace(CALL, after=replace(SOCKET, netns_cookie=8))
+    assert machine.see(later, 10 * REFRESH_NS) == [_info(cookie=8)]
+
+
+def test_an_interface_that_is_not_known_has_the_namespace_looked_at_at_once() -> None:
+    machine = Machine()
+    machine.directory.infos[NETNS] = _info(links=((1, "lo"),))
+    machine.see(CALL)
+    machine.asked()
+    nameless = replace(MISS.datagram, ifname="", ifindex=5)
+    machine.directory.infos[NETNS] = _info(time=2, links=((1, "lo"), (5, "eth0")))
+    assert machine.see(_miss(walk=None, datagram=nameless), 1) == [machine.directory.infos[NETNS]]
+    # Known now, or still not: it is not asked for again and again.
+    machine.asked()
+    for ifindex in (5, 6, 7, 6):
+        machine.see(_miss(walk=None, datagram=replace(nameless, ifindex=ifindex)), 2)
+    assert len(machine.asked()) == 1
+
+
+def test_lookalike_an_interface_that_is_named_needs_no_look() -> None:
+    machine = Machine()
+    machine.directory.infos[NETNS] = _info(links=((1, "lo"),))
+    machine.see(CALL)
+    machine.asked()
+    machine.see(_miss(walk=None), 1)
+    assert machine.asked() == []
