@@ -118,7 +118,7 @@ def _sender_holds_peer(
 ) -> bool:
     """Whether the sender's namespace has the address that the socket waits to hear from."""
     awaited = [check.socket for check in mismatch if check.field is Cause.REMOTE_ADDRESS]
-    return origin is not None and any(describer.holds(origin.netns, a) for a in awaited)
+    return origin is not None and any(describer.holds(origin, a) for a in awaited)
 
 
 def _id(episode: Episode, header: Header | None) -> str:

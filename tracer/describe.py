@@ -72,9 +72,9 @@ class Describer:
         name = datagram.ifname or links.get(datagram.ifindex, "")
         return replace(datagram, ifname=name)
 
-    def holds(self, netns: int, address: str) -> bool:
-        """Whether a namespace is known to have a local address."""
-        return self._namespaces.holds(netns, address)
+    def holds(self, view: SocketView, address: str) -> bool:
+        """Whether a socket's namespace is known to have a local address."""
+        return self._namespaces.holds(view.netns, address, view.netns_cookie)
 
     def nat(self, translation: Translation) -> Nat:
         """The ends before a translation, and where it was made."""

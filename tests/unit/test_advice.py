@@ -191,6 +191,15 @@ def test_an_answerer_is_known_by_the_address_its_namespace_has() -> None:
     )
 
 
+def test_an_address_of_a_namespace_that_is_gone_is_no_evidence() -> None:
+    """Its inode number is the next one's."""
+    server = sock("10.0.0.1:53", "10.0.0.8:4000", inode=7, bound=True)
+    sender = sock("10.0.0.9:4000", inode=8, netns=BOX, addr_lock=False)
+    gone = replace(namespace(1, BOX, "b", "10.0.0.9", "10.0.0.8"), cookie=99)
+    (advice,) = refused(server, gone, seen(2, sender)).advice
+    assert "is another client" in advice
+
+
 def test_an_answerer_that_is_bound_to_the_wrong_address() -> None:
     asked = sock("10.0.0.1:53", "10.0.0.8:4000", inode=7, bound=False)
     sender = sock("10.0.0.9:4000", inode=8, netns=BOX, addr_lock=True)
