@@ -8,10 +8,18 @@ import os
 import select
 import socket
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
 
 from tests.kernel.live import DEADLINE_S
 from tracer.system.netns import Netns, in_netns
+
+T = TypeVar("T")
+
+# With two more members it is IPv6's: flow information and scope.
+Address = tuple[str, int] | tuple[str, int, int, int]
 
 _serial = itertools.count(1)
 
@@ -39,15 +47,39 @@ class Namespace:
             sock.close()
         ip("netns", "delete", self.name)
 
+    def inside(self, function: Callable[[], T]) -> T:
+        """The result of a function, run in this namespace; what it starts is there too."""
+        return in_netns(Netns(self.inum, self.name, f"/run/netns/{self.name}"), function)
+
+    def run(self, *command: str, text: str = "") -> str:
+        """Run a command in this namespace with ``text`` as its input; returns what it printed."""
+        done = self.inside(
+            lambda: subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        )
+        assert done.returncode == 0, (command, text, done.stdout, done.stderr)
+        return done.stdout
+
+    def ip(self, *lines: str) -> None:
+        """Run ip(8) commands, one a line, in one process."""
+        self.run("ip", "-batch", "-", text="\n".join(lines))
+
+    def sysctl(self, **settings: str) -> None:
+        """Set sysctls of this namespace, below net/: ``ipv4__ip_forward="1"``."""
+
+        def put() -> None:
+            for name, value in settings.items():
+                Path("/proc/sys/net", name.replace("__", "/")).write_text(value)
+
+        self.inside(put)
+
     def udp(
         self,
-        bind: tuple[str, int] | None = None,
-        connect: tuple[str, int] | None = None,
+        bind: Address | None = None,
+        connect: Address | None = None,
         family: int = socket.AF_INET,
     ) -> socket.socket:
         """A UDP socket of this namespace, bound and connected as asked."""
-        netns = Netns(self.inum, self.name, f"/run/netns/{self.name}")
-        sock = in_netns(netns, lambda: socket.socket(family, socket.SOCK_DGRAM))
+        sock = self.inside(lambda: socket.socket(family, socket.SOCK_DGRAM))
         self._sockets.append(sock)
         sock.setblocking(False)
         if bind is not None:
@@ -82,3 +114,18 @@ def received(sock: socket.socket) -> list[bytes]:
         while True:
             found.append(sock.recv(65536))
     return found
+
+
+def link(one: Namespace, two: Namespace, names: tuple[str, str] = ("eth0", "eth0")) -> None:
+    """A veth pair between two namespaces, up, checksums and duplicate addresses left alone."""
+    ip("-n", one.name, "link", "add", names[0], "type", "veth", "peer", "name", names[1],
+       "netns", two.name)  # fmt: skip
+    for namespace, name in ((one, names[0]), (two, names[1])):
+        namespace.sysctl(**{f"ipv6__conf__{name}__accept_dad": "0"})
+        namespace.ip(f"link set {name} up")
+
+
+def unlimited_icmp(*namespaces: Namespace) -> None:
+    """Lift the limits to one peer, which would leave senders untold in quick tests."""
+    for namespace in namespaces:
+        namespace.sysctl(ipv4__icmp_ratelimit="0", ipv6__icmp__ratelimit="0")

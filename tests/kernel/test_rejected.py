@@ -1,0 +1,202 @@
+"""netfilter's REJECT wherever a datagram passes it, by each tool; and what only looks like it."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from tests.kernel.live import Live
+from tests.kernel.net import Namespace, arrival, link, unlimited_icmp
+
+Family = Literal["ipv4", "ipv6"]
+
+SERVER = {"ipv4": "10.11.2.2", "ipv6": "fd11:2::2"}
+NUMBERS = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
+
+HOOKS = ("input", "forward", "output")
+TOOLS = ("nft", "iptables-nft", "iptables-legacy")
+PORT_UNREACHABLE, ADMIN_PROHIBITED = "port-unreachable", "admin-prohibited"
+
+TCP_ONLY, DROPPED, MISSED, TAKEN = 7618, 7619, 7620, 7621
+# Who sends the ICMP of a miss; before 7.2 udp_rcv ends in a jump to __udp4_lib_rcv.
+RECEIVERS = {"ipv4": ("__udp4_lib_rcv", "udp_rcv"), "ipv6": ("__udp6_lib_rcv", "udpv6_rcv")}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One REJECT rule, in the namespace whose hook the datagram passes."""
+
+    hook: str
+    tool: str
+    answer: str
+    port: int
+
+
+RULES = [
+    Rule(*case, port=7600 + number)
+    for number, case in enumerate(
+        itertools.product(HOOKS, TOOLS, (PORT_UNREACHABLE, ADMIN_PROHIBITED))
+    )
+]
+
+
+@dataclass(frozen=True)
+class Path:
+    """client -> router -> server, by both families; the rules are in place."""
+
+    client: Namespace
+    router: Namespace
+    server: Namespace
+
+    def at(self, hook: str) -> Namespace:
+        return {"input": self.server, "forward": self.router, "output": self.client}[hook]
+
+
+@pytest.fixture(scope="module")
+def path(live: Live) -> Iterator[Path]:
+    with ExitStack() as stack:
+        path = Path(*(stack.enter_context(Namespace(name)) for name in ("cl", "ro", "se")))
+        _wire(path)
+        for hook in HOOKS:
+            _put_rules(path.at(hook), hook)
+        yield path
+
+
+@pytest.fixture(scope="module")
+def rejected(path: Path) -> dict[tuple[int, Family], socket.socket]:
+    """A datagram to each rule's port, all at once; their senders."""
+    senders = {}
+    for rule, family in itertools.product(RULES, FAMILIES):
+        sender = path.client.udp(connect=(SERVER[family], rule.port), family=NUMBERS[family])
+        with suppress(PermissionError):  # what OUTPUT rejects, send() is told at once
+            sender.send(b"rejected")
+        senders[rule.port, family] = sender
+    return senders
+
+
+def _wire(path: Path) -> None:
+    link(path.client, path.router, ("eth0", "left"))
+    link(path.router, path.server, ("right", "eth0"))
+    path.client.ip(
+        "address add 10.11.1.2/24 dev eth0",
+        "address add fd11:1::2/64 dev eth0 nodad",
+        "route add default via 10.11.1.1",
+        "route add ::/0 via fd11:1::1",
+    )
+    path.router.ip(
+        "address add 10.11.1.1/24 dev left",
+        "address add fd11:1::1/64 dev left nodad",
+        "address add 10.11.2.1/24 dev right",
+        "address add fd11:2::1/64 dev right nodad",
+    )
+    path.server.ip(
+        "address add 10.11.2.2/24 dev eth0",
+        "address add fd11:2::2/64 dev eth0 nodad",
+        "route add default via 10.11.2.1",
+        "route add ::/0 via fd11:2::1",
+    )
+    path.router.sysctl(ipv4__ip_forward="1", ipv6__conf__all__forwarding="1")
+    unlimited_icmp(path.client, path.router, path.server)
+
+
+def _put_rules(namespace: Namespace, hook: str) -> None:
+    rules = [rule for rule in RULES if rule.hook == hook]
+    _put_nft(namespace, hook, [rule for rule in rules if rule.tool == "nft"])
+    for tool in ("iptables-nft", "iptables-legacy"):
+        for family in FAMILIES:
+            _put_iptables(namespace, family, [rule for rule in rules if rule.tool == tool])
+
+
+def _put_nft(namespace: Namespace, hook: str, rules: list[Rule]) -> None:
+    lines = [f"udp dport {rule.port} reject with icmpx {rule.answer}" for rule in rules]
+    if hook == "input":
+        lines += [f"tcp dport {TCP_ONLY} reject", f"udp dport {DROPPED} drop"]
+    chain = "\n".join([f"type filter hook {hook} priority 0;", *lines])
+    namespace.run("nft", "-f", "-", text=f"table inet t {{\nchain c {{\n{chain}\n}}\n}}\n")
+
+
+def _put_iptables(namespace: Namespace, family: Family, rules: list[Rule]) -> None:
+    program = rules[0].tool.replace("iptables", "iptables" if family == "ipv4" else "ip6tables")
+    lines = [
+        f"-A {rule.hook.upper()} -p udp --dport {rule.port} -j REJECT"
+        f" --reject-with {_answer(rule, family)}"
+        for rule in rules
+    ]
+    namespace.run(f"{program}-restore", text="\n".join(["*filter", *lines, "COMMIT\n"]))
+
+
+def _answer(rule: Rule, family: Family) -> str:
+    if family == "ipv4":
+        return f"icmp-{rule.answer}"
+    return "icmp6-" + rule.answer.replace("admin", "adm")
+
+
+def _told(rule: Rule, family: Family) -> str:
+    """icmp_err_convert (net/ipv4/icmp.c), tab_unreach (net/ipv6/icmp.c)."""
+    if rule.answer == PORT_UNREACHABLE:
+        return "ECONNREFUSED"
+    return "EHOSTUNREACH" if family == "ipv4" else "EACCES"
+
+
+def _caller(rule: Rule, family: Family) -> str:
+    """nf_send_unreach ends in a jump to __icmp_send, so its own caller shows."""
+    if rule.tool == "nft":
+        return "nft_reject_inet_eval"
+    return "reject_tg" if family == "ipv4" else "reject_tg6"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.hook}-{rule.tool}-{rule.answer}")
+def test_rejected(
+    live: Live,
+    path: Path,
+    rejected: dict[tuple[int, Family], socket.socket],
+    rule: Rule,
+    family: Family,
+) -> None:
+    """In FORWARD, INPUT and OUTPUT, by nft and by both iptables, with either code."""
+    incident = live.incident(dport=rule.port, family=family)
+    assert incident["cause"] == "rejected"
+    assert incident["socket"] is None
+    assert incident["mismatch"] == []
+    assert incident["netns"]["inum"] == path.at(rule.hook).inum
+    assert incident["netns"]["name"] == path.at(rule.hook).name
+    assert incident["icmp"]["name"] == rule.answer
+    assert incident["icmp"]["status"] == "sent"
+    assert incident["lookup"]["caller"] == _caller(rule, family)
+    assert incident["lookup"]["passes"] == 0
+    assert incident["datagram"]["dst"] == SERVER[family]
+    assert incident["origin"]["netns"]["inum"] == path.client.inum
+    assert [told["error"] for told in incident["told"]] == [_told(rule, family)]
+    assert any(rule.tool.split("-")[0] in line for line in incident["advice"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rejected_lookalike_a_rule_for_tcp_only(live: Live, path: Path, family: Family) -> None:
+    """The datagram passes it and misses, on the port that TCP may not use."""
+    path.client.udp(connect=(SERVER[family], TCP_ONLY), family=NUMBERS[family]).send(b"nobody")
+    incident = live.incident(dport=TCP_ONLY, family=family)
+    assert incident["cause"] == "no-socket"
+    assert incident["netns"]["inum"] == path.server.inum
+    assert incident["lookup"]["passes"] == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rejected_lookalike_a_drop_is_silence(live: Live, path: Path, family: Family) -> None:
+    """No ICMP is sent, so there is nothing to report; nor of what arrives beside the rules."""
+    server = path.server.udp(bind=("::", TAKEN), family=socket.AF_INET6)
+    for port in (DROPPED, TAKEN, MISSED):
+        path.client.udp(connect=(SERVER[family], port), family=NUMBERS[family]).send(b"x")
+    assert arrival(server) == b"x"
+    missed = live.incident(dport=MISSED, family=family)
+    assert missed["cause"] == "no-socket"
+    assert missed["lookup"]["caller"] in RECEIVERS[family]
+    assert live.incidents(dport=DROPPED) == live.incidents(dport=TAKEN) == []
+    server.close()
