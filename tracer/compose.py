@@ -21,6 +21,7 @@ from tracer.incident import (
     Socket,
     Told,
     icmp_name,
+    is_soft,
 )
 from tracer.judge import Verdict
 from tracer.match import Mismatch, is_connected
@@ -208,6 +209,10 @@ def _why_not_told(episode: Episode, origin: SocketView, header: Header | None) -
     status = icmp_status(episode, header)
     if status in UNSENT:
         return f"the ICMP was {status}"
+    family = episode.miss.datagram.family
+    if is_soft(family, episode.miss.icmp_code):
+        option = "IP_RECVERR" if family == "ipv4" else "IPV6_RECVERR"
+        return f"only a socket with {option} is told of this code"
     return "no error was seen queued on it" if _errors_traced(header) else None
 
 

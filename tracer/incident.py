@@ -61,6 +61,17 @@ def icmp_name(family: Family, kind: int, code: int) -> str | None:
     return names[code] if kind == unreachable and 0 <= code < len(names) else None
 
 
+# Codes that say nothing final: icmp_err_convert (net/ipv4/icmp.c) and tab_unreach
+# (net/ipv6/icmp.c), where `fatal` is 0.
+_SOFT4 = frozenset((0, 1, 4, 5, 11, 12))
+_SOFT6 = frozenset((0, 2, 3))
+
+
+def is_soft(family: Family, code: int) -> bool:
+    """Whether an unreachable of this code is told to sockets with IP_RECVERR only."""
+    return code in (_SOFT4 if family == "ipv4" else _SOFT6)
+
+
 @dataclass(frozen=True, slots=True)
 class Netns:
     """A network namespace; ``cookie`` 0 where the kernel has none."""

@@ -38,9 +38,8 @@ class OriginFinder:
         ``within``: it is known to be in the miss's own namespace.
         """
         for records in self._tiers(miss, sent):
-            # What arrives on loopback has not left its namespace; elsewhere the same address and
-            # port can exist once more.
-            if within or miss.datagram.ifname in ("lo", ""):
+            # Elsewhere the same address and port can exist once more.
+            if within or _has_not_left(miss):
                 records = [r for r in records if _in_netns_of(miss, r.view)]
             chosen = _alive(records, miss.time) or _last_closed(records)
             if len(chosen) == 1:
@@ -68,6 +67,19 @@ class OriginFinder:
 
 def _in_netns_of(miss: Miss, view: SocketView) -> bool:
     return view.netns == miss.netns and same_netns(view.netns_cookie, miss.netns_cookie)
+
+
+def _has_not_left(miss: Miss) -> bool:
+    """Whether the datagram was sent in the namespace it missed in.
+
+    It runs over loopback; its interface is told by the route alone, which a datagram to an own
+    address has; or it has none yet, being rejected on its way out. What is forwarded and rejected
+    has an interface without a name too: the device at hand is by then the one it was to leave by.
+    """
+    datagram = miss.datagram
+    if datagram.ifname:
+        return datagram.ifname == "lo"
+    return miss.proven or not datagram.ifindex
 
 
 def _alive(records: list[SocketRecord], when: int) -> list[SocketRecord]:

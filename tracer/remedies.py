@@ -23,7 +23,7 @@ _TOO_BIG = ("fragmentation-needed", "packet-too-big")
 # Who sends the ICMP when ARP or neighbour discovery has found nobody (net/ipv4/route.c,
 # net/ipv6/route.c), and when there is no route for a datagram that came in to be passed on.
 _NO_NEIGHBOUR = ("ipv4_link_failure", "ipv4_send_dest_unreach", "ip6_link_failure")
-_NO_ROUTE = ("ip_error", "ip6_pkt_drop")
+_NO_ROUTE = ("ip_error", "ip6_pkt_")
 
 Checks = dict[Cause, Mismatch]
 
@@ -329,7 +329,10 @@ def _ask_the_filter(incident: Incident) -> str:
             f"and {enter}ip route get {dst}"
         )
     if caller.startswith(_NO_ROUTE):
-        return f"{where} has no route to {dst}: {enter}ip route get {dst} says what there is"
+        return (
+            f"{where} has no route to {dst}, or one that refuses: "
+            f"{enter}ip route get {dst} says what there is"
+        )
     if caller.startswith("nft_reject"):
         family = _NFT_FAMILIES.get(caller.removeprefix("nft_reject_").partition("_")[0], "")
         return (

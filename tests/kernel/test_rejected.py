@@ -5,28 +5,21 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
 
 import pytest
 
 from tests.kernel.live import Live
-from tests.kernel.net import Namespace, arrival, link, unlimited_icmp
-
-Family = Literal["ipv4", "ipv6"]
-
-SERVER = {"ipv4": "10.11.2.2", "ipv6": "fd11:2::2"}
-NUMBERS = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
-FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
+from tests.kernel.net import Namespace, arrival
+from tests.kernel.routed import FAMILIES, NUMBERS, RECEIVERS, SERVER, Path, routed
+from tracer.events import Family
 
 HOOKS = ("input", "forward", "output")
 TOOLS = ("nft", "iptables-nft", "iptables-legacy")
 PORT_UNREACHABLE, ADMIN_PROHIBITED = "port-unreachable", "admin-prohibited"
 
 TCP_ONLY, DROPPED, MISSED, TAKEN = 7618, 7619, 7620, 7621
-# Who sends the ICMP of a miss; before 7.2 udp_rcv ends in a jump to __udp4_lib_rcv.
-RECEIVERS = {"ipv4": ("__udp4_lib_rcv", "udp_rcv"), "ipv6": ("__udp6_lib_rcv", "udpv6_rcv")}
 
 
 @dataclass(frozen=True)
@@ -47,26 +40,16 @@ RULES = [
 ]
 
 
-@dataclass(frozen=True)
-class Path:
-    """client -> router -> server, by both families; the rules are in place."""
-
-    client: Namespace
-    router: Namespace
-    server: Namespace
-
-    def at(self, hook: str) -> Namespace:
-        return {"input": self.server, "forward": self.router, "output": self.client}[hook]
-
-
 @pytest.fixture(scope="module")
 def path(live: Live) -> Iterator[Path]:
-    with ExitStack() as stack:
-        path = Path(*(stack.enter_context(Namespace(name)) for name in ("cl", "ro", "se")))
-        _wire(path)
+    with routed() as path:
         for hook in HOOKS:
-            _put_rules(path.at(hook), hook)
+            _put_rules(_at(path, hook), hook)
         yield path
+
+
+def _at(path: Path, hook: str) -> Namespace:
+    return {"input": path.server, "forward": path.router, "output": path.client}[hook]
 
 
 @pytest.fixture(scope="module")
@@ -79,31 +62,6 @@ def rejected(path: Path) -> dict[tuple[int, Family], socket.socket]:
             sender.send(b"rejected")
         senders[rule.port, family] = sender
     return senders
-
-
-def _wire(path: Path) -> None:
-    link(path.client, path.router, ("eth0", "left"))
-    link(path.router, path.server, ("right", "eth0"))
-    path.client.ip(
-        "address add 10.11.1.2/24 dev eth0",
-        "address add fd11:1::2/64 dev eth0 nodad",
-        "route add default via 10.11.1.1",
-        "route add ::/0 via fd11:1::1",
-    )
-    path.router.ip(
-        "address add 10.11.1.1/24 dev left",
-        "address add fd11:1::1/64 dev left nodad",
-        "address add 10.11.2.1/24 dev right",
-        "address add fd11:2::1/64 dev right nodad",
-    )
-    path.server.ip(
-        "address add 10.11.2.2/24 dev eth0",
-        "address add fd11:2::2/64 dev eth0 nodad",
-        "route add default via 10.11.2.1",
-        "route add ::/0 via fd11:2::1",
-    )
-    path.router.sysctl(ipv4__ip_forward="1", ipv6__conf__all__forwarding="1")
-    unlimited_icmp(path.client, path.router, path.server)
 
 
 def _put_rules(namespace: Namespace, hook: str) -> None:
@@ -166,8 +124,8 @@ def test_rejected(
     assert incident["cause"] == "rejected"
     assert incident["socket"] is None
     assert incident["mismatch"] == []
-    assert incident["netns"]["inum"] == path.at(rule.hook).inum
-    assert incident["netns"]["name"] == path.at(rule.hook).name
+    assert incident["netns"]["inum"] == _at(path, rule.hook).inum
+    assert incident["netns"]["name"] == _at(path, rule.hook).name
     assert incident["icmp"]["name"] == rule.answer
     assert incident["icmp"]["status"] == "sent"
     assert incident["lookup"]["caller"] == _caller(rule, family)

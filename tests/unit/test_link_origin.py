@@ -132,6 +132,20 @@ def test_what_came_by_loopback_was_sent_in_the_same_namespace() -> None:
     assert sender(seen(1, SENDER), miss(100_000, local)) is None
 
 
+def test_what_is_rejected_on_its_way_through_came_from_elsewhere() -> None:
+    """A router's skb has the device it was to leave by, so that the other's name is not told."""
+    forwarded = gram("10.0.0.9:4000", "10.0.0.1:53", ifindex=2, ifname="")
+    assert sender(seen(1, SENDER), miss(100_000, forwarded, proven=False)) == 11
+    assert sender(seen(1, SENDER), miss(100_000, forwarded)) is None
+
+
+def test_what_is_rejected_on_its_way_out_was_sent_in_the_same_namespace() -> None:
+    leaving = gram("10.0.0.9:4000", "10.0.0.1:53", ifindex=0, ifname="")
+    here = sock("10.0.0.9:4000", "10.0.0.1:53", inode=24, netns=HOST)
+    assert sender(seen(1, SENDER), seen(1, here), miss(100_000, leaving, proven=False)) == 24
+    assert sender(seen(1, SENDER), miss(100_000, leaving, proven=False)) is None
+
+
 def test_several_workers_of_one_port_name_nobody() -> None:
     workers = [sock("10.0.0.9:4000", inode=inode, netns=BOX) for inode in (31, 32)]
     incident = only(*(seen(1, worker) for worker in workers), MISS)

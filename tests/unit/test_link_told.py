@@ -77,6 +77,19 @@ def test_a_connected_sender_of_which_no_error_was_seen() -> None:
     assert [n.why for n in incident.not_told] == ["no error was seen queued on it"]
 
 
+def test_a_connected_sender_of_a_code_that_only_ip_recverr_is_told_of() -> None:
+    incident = only(seen(1, SENDER), miss(1000, DATAGRAM, proven=False, code=1))
+    assert [n.why for n in incident.not_told] == [
+        "only a socket with IP_RECVERR is told of this code"
+    ]
+    six = sock("[fd00::9]:4000", "[fd00::1]:53", inode=11, netns=BOX)
+    datagram = gram("[fd00::9]:4000", "[fd00::1]:53")
+    soft = only(seen(1, six), miss(1000, datagram, proven=False, code=3)).not_told
+    assert [n.why for n in soft] == ["only a socket with IPV6_RECVERR is told of this code"]
+    hard = only(seen(1, six), miss(1000, datagram, proven=False, code=1)).not_told
+    assert [n.why for n in hard] == ["no error was seen queued on it"]
+
+
 def test_without_that_probe_nothing_is_claimed() -> None:
     trace: list[Event] = [header(probes=("__icmp_send",)), seen(1, SENDER), MISS, end(5000)]
     (update,) = updates(trace)
