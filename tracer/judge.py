@@ -66,6 +66,21 @@ class Judge:
             candidates=on_port.total - named,
             certain=verdict.certain and on_port.certain,
             caveats=(*on_port.caveats, *verdict.caveats),
+            hints=(*verdict.hints, *_cut_short(miss)),
+        )
+
+    def race_again(self, miss: Miss, race: Verdict) -> Verdict:
+        """The verdict on a race, with the calls that were recorded since."""
+        if race.socket is None:
+            return race
+        verdict = self._race(miss, race.socket)
+        others = race.caveats[:-1]  # the last is the race's own
+        return replace(
+            verdict,
+            candidates=race.candidates,
+            certain=verdict.certain and not others,
+            caveats=(*others, *verdict.caveats),
+            hints=(*verdict.hints, *_cut_short(miss)),
         )
 
     def remote(self, icmp: ReceivedIcmp) -> Verdict:
@@ -108,7 +123,7 @@ class Judge:
             return Verdict(Cause.CONNECT_RACE, racing)
         if near is not None and near.mismatch:
             hints = group_hint(near, on_port, miss, links)
-            hints += self._closed_hint(closed, describer) if _exact(closed) else ()
+            hints += self._closed_hint(closed, miss, describer) if _exact(closed) else ()
             return Verdict(near.mismatch[0].field, near.socket, near.mismatch, hints=hints)
         if closed is not None:
             hints = _would_have_refused(closed)
@@ -120,24 +135,37 @@ class Judge:
     # Races
 
     def _connect_race(self, miss: Miss, on_port: Iterable[SocketView]) -> SocketView | None:
-        """A socket that takes the datagram before and after a connect() that spans the miss.
+        """A socket that takes the datagram before and after a connect() that spans the miss, with
+        its peer.
 
         Between, connect() moves it from one hash chain to another (CVE-2024-57974), and what the
-        walk shows of it can be half of each.
+        walk shows of it can be half of each. So does connect(AF_UNSPEC), on every kernel.
         """
         for view in on_port:
             call = self._spanning(view, miss.time)
             if call is not None and _takes(call.before, miss) and _takes(call.after, miss):
-                return view
+                return _with_peer(call)
         return None
 
     def _race(self, miss: Miss, view: SocketView) -> Verdict:
         """The socket read at the miss takes the datagram, yet the lookup just before did not."""
         call = self._spanning(view, miss.time)
-        if call is not None and _takes(call.after, miss):
-            return Verdict(Cause.CONNECT_RACE, view)
-        caveat = "no connect() of that socket was recorded around the miss"
+        if call is None:
+            caveat = "no connect() of that socket was recorded around the miss"
+            return Verdict(Cause.RACE, view, certain=False, caveats=(caveat,))
+        if _takes(call.after, miss):
+            return Verdict(Cause.CONNECT_RACE, _with_peer(call))
+        refused = self._refusals(call.after, miss)
+        if call.after.lport == miss.datagram.dport and refused:
+            # What was read is half of what connect() was making of it, which would have refused.
+            return Verdict(refused[0].field, call.after, refused)
+        caveat = "its connect(AF_UNSPEC), which gave up the port, was under way"
         return Verdict(Cause.RACE, view, certain=False, caveats=(caveat,))
+
+    def _refusals(self, view: SocketView, miss: Miss) -> tuple[Mismatch, ...]:
+        links = self._namespaces.links(miss.netns, miss.netns_cookie)
+        accept = miss.l3mdev_accept
+        return failing_checks(view, miss.datagram, links=links, l3mdev_accept=accept)
 
     def _spanning(self, view: SocketView, when: int) -> Call | None:
         record = self._table.record(view)
@@ -149,24 +177,23 @@ class Judge:
         """A socket closed before the miss that would have taken the datagram, at its close or
         before its last connect(); exact at its close first, then the latest closed."""
         found: list[tuple[bool, int, Nearest]] = []
-        links = self._namespaces.links(miss.netns, miss.netns_cookie)
         place = (miss.netns, miss.datagram.dport)
         for record in self._table.closed_on_port(*place, miss.time, miss.netns_cookie):
             if record.closed is None or not takes_part(record.view, miss.datagram):
                 continue
-            mismatch = failing_checks(
-                record.view, miss.datagram, links=links, l3mdev_accept=miss.l3mdev_accept
-            )
+            mismatch = self._refusals(record.view, miss)
             if not mismatch or _took_before_connect(record, miss):
                 item = Nearest(record.view, mismatch)
                 found.append((not mismatch, record.closed.time, item))
         return max(found, key=lambda item: item[:2])[2] if found else None
 
-    def _closed_hint(self, closed: Nearest | None, describer: Describer) -> tuple[str, ...]:
+    def _closed_hint(
+        self, closed: Nearest | None, miss: Miss, describer: Describer
+    ) -> tuple[str, ...]:
         """Beside a socket that refused: one that would have taken it was there until lately."""
         if closed is None:
             return ()
-        socket = describer.socket(closed.socket, closed.socket.netns)
+        socket = describer.socket(closed.socket, miss.time)
         who = label(socket.processes)
         return (f"{who} held {socket.local} and would have taken it, but closed it before",)
 
@@ -214,6 +241,19 @@ def _takes(view: SocketView, miss: Miss) -> bool:
     if view.lport != datagram.dport or not takes_part(view, datagram):
         return False
     return not failing_checks(view, datagram, l3mdev_accept=miss.l3mdev_accept)
+
+
+def _cut_short(miss: Miss) -> tuple[str, ...]:
+    """Why a lookup looked for the datagram's address only, and never for the wildcard
+    (net/ipv4/udp.c:__udp4_lib_lookup)."""
+    if not miss.proven or miss.passes != 1:
+        return ()
+    return ("the lookup ended early, as it does when a BPF sk_lookup program refuses a datagram",)
+
+
+def _with_peer(call: Call) -> SocketView:
+    """The connected side of a connect() or of its undoing: what tells whose connect() it is."""
+    return call.after if call.op == "connect" else call.before
 
 
 def _exact(closed: Nearest | None) -> bool:

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from tracer.between import Between
+from tracer.causes import Cause
 from tracer.compose import UNSENT, compose, icmp_status
 from tracer.counts import MissCounts, MissKey, flow_before, flow_of, key_of
 from tracer.deadlines import Deadlines
@@ -58,6 +59,9 @@ _RENEWED_NS = 1_500_000_000
 # Losses remembered for the misses that come after them.
 _LOSSES = 64
 
+# Races remembered for the connect() that explains them: a call is recorded when it returns.
+_RACES = 64
+
 
 @dataclass(frozen=True, slots=True)
 class IncidentUpdate:
@@ -102,6 +106,7 @@ class Linker:
         self._settled_early = 0
         self._recent: deque[Episode] = deque(maxlen=limits.settling)
         self._losses: deque[Loss] = deque(maxlen=_LOSSES)
+        self._races: deque[Episode] = deque(maxlen=_RACES)
         self._lost: dict[str, int] = {}
         self._out: list[IncidentUpdate] = []
         self._header: Header | None = None
@@ -197,6 +202,7 @@ class Linker:
             case Call():
                 self._table.called(event)
                 self._judge.note(event)
+                self._reconsider(event)
             case Close():
                 self._table.close(event)
                 self._judge.note(event)
@@ -434,7 +440,21 @@ class Linker:
             episode.joined = earlier
         else:
             state.judged = episode
+            if verdict.cause is Cause.RACE:
+                self._races.append(episode)
             self._publish(episode)
+
+    def _reconsider(self, call: Call) -> None:
+        """Judge anew the races that a call explains which took longer than they settled."""
+        for episode in list(self._races):
+            spans = call.entered <= episode.miss.time <= call.time
+            if not spans or episode.verdict is None or call.after.netns != episode.miss.netns:
+                continue
+            verdict = self._judge.race_again(episode.miss, episode.verdict)
+            if verdict != episode.verdict:
+                episode.verdict = verdict
+                self._races.remove(episode)
+                self._changed(episode)
 
     def _explained_here(self, episode: Episode) -> bool:
         """Whether it was a miss of this machine after all; that one then has its errors."""

@@ -43,9 +43,13 @@ def advise(incident: Incident) -> tuple[str, ...]:
         return (_reopen(socket), *_translated_still(incident), *_remedies(incident, socket))
     if cause is Cause.CONNECT_RACE:
         return (
-            "connect() takes a socket out of the lookup for a moment on kernels without the fix "
-            "for CVE-2024-57974: upgrade, or have the sender repeat the datagram",
+            "connect() takes a socket out of the lookup for a moment: without the fix for "
+            "CVE-2024-57974 at every call, with it only when it undoes an earlier one "
+            "(AF_UNSPEC): upgrade the kernel, or have the sender repeat the datagram",
         )
+    if cause is Cause.RACE and incident.lookup.passes == 1:
+        where = _where(incident)
+        return (f"see which BPF sk_lookup programs are attached to {where}: bpftool link list",)
     if cause is Cause.RACE:
         return ("the socket came too late for this datagram: have the sender repeat it",)
     return _remedies(incident, socket)

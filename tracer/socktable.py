@@ -82,9 +82,10 @@ class SocketRecord:
         return None
 
     def spanning(self, when: int) -> Call | None:
-        """A successful connect() that was under way at ``when``."""
-        for call in reversed(self.connects):
-            if call.entered <= when <= call.time:
+        """A successful connect(), or its undoing, that was under way at ``when``."""
+        for call in reversed(self.history.calls):
+            moves = is_connect(call) or (call.op == "disconnect" and not call.error)
+            if moves and call.entered <= when <= call.time:
                 return call
         return None
 

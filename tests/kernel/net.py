@@ -136,7 +136,7 @@ def link(one: Namespace, two: Namespace, names: tuple[str, str] = ("eth0", "eth0
         namespace.ip(f"link set {name} up")
 
 
-def unlimited_icmp(*namespaces: Namespace) -> None:
+def unlimited_peers(*namespaces: Namespace) -> None:
     """Lift the limits to one peer, which would leave senders untold in quick tests.
 
     By the mask, not by a rate of 0: that takes away the tokens which ip_error() counts by as well.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from tests.kernel.net import Namespace, link, unlimited_icmp
+from tests.kernel.net import Namespace, link, unlimited_peers
 from tracer.events import Family
 
 FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
@@ -59,4 +59,4 @@ def _wire(path: Path) -> None:
         "route add ::/0 via fd11:2::1",
     )
     path.router.sysctl(ipv4__ip_forward="1", ipv6__conf__all__forwarding="1")
-    unlimited_icmp(path.client, path.router, path.server)
+    unlimited_peers(path.client, path.router, path.server)

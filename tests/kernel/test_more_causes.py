@@ -119,7 +119,9 @@ def test_ipv6_closed_and_no_socket(live: Live, box: Namespace) -> None:
         ("output", 7112, "reject", "port-unreachable"),
     ],
 )
-def test_rejected(live: Live, box: Namespace, hook: str, port: int, how: str, name: str) -> None:
+def test_rejected_by_a_table_of_one_family(
+    live: Live, box: Namespace, hook: str, port: int, how: str, name: str
+) -> None:
     """A socket is there and would take it: no lookup ever missed."""
     box.udp(bind=("0.0.0.0", port))
     _nft(box, f"add chain ip t c {{ type filter hook {hook} priority 0; }}")

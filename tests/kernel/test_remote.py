@@ -63,7 +63,7 @@ def test_another_machine_refused_it_over_ipv6(
     assert incident["told"][0]["socket"]["peer"] == f"[{FAR6}]:7202"
 
 
-def test_an_unconnected_sender_is_told_nothing(
+def test_an_unconnected_sender_is_told_nothing_from_elsewhere(
     live: Live, near: Namespace, elsewhere: Elsewhere
 ) -> None:
     client = near.udp(bind=(NEAR, 6203))

@@ -132,6 +132,7 @@ def miss(
     walked: Walk | None = None,
     no_walk: bool = False,
     caller: str | None = "__udp4_lib_rcv",
+    passes: int = 2,
 ) -> Miss:
     return Miss(
         time=at(ms),
@@ -141,7 +142,7 @@ def miss(
         icmp_type=3 if datagram.family == "ipv4" else 1,
         icmp_code=code,
         proven=proven,
-        passes=2 if proven else 0,
+        passes=passes if proven else 0,
         caller=caller,
         since=at(ms if since is None else since),
         total=total,
@@ -229,8 +230,16 @@ def autobind(ms: float, after: SocketView, *, by: Task | None = None) -> Call:
     return Call(at(ms), "autobind", at(ms) - 5000, by or task(), None, before, after, 0)
 
 
-def disconnect(ms: float, before: SocketView, after: SocketView, *, by: Task | None = None) -> Call:
-    entered = at(ms) - 5000
+def disconnect(
+    ms: float,
+    before: SocketView,
+    after: SocketView,
+    *,
+    by: Task | None = None,
+    took: float = 0.005,
+) -> Call:
+    """connect(AF_UNSPEC)."""
+    entered = at(ms) - round(took * MS)
     return Call(at(ms), "disconnect", entered, by or task(), None, before, after, 0)
 
 

@@ -346,6 +346,13 @@ def test_races() -> None:
     other = refused(taken)
     assert explain(other) == "takes it, yet the lookup just before did not find it"
     assert "have the sender repeat it" in other.advice[0]
+    steered = only(miss(100_000, DATAGRAM, taken, passes=1))
+    assert steered.hints == (
+        "the lookup ended early, as it does when a BPF sk_lookup program refuses a datagram",
+    )
+    assert steered.advice == (
+        f"see which BPF sk_lookup programs are attached to netns {HOST}: bpftool link list",
+    )
 
 
 @pytest.mark.parametrize(
@@ -408,8 +415,8 @@ def test_ipv4_alone_is_listened_to() -> None:
             "ip_error",
             0,
             "no lookup missed: ip_error sent the ICMP (net-unreachable)",
-            "netns web has no route to 10.0.0.1, or one that refuses: ip netns exec web ip route get "
-            "10.0.0.1 says what there is",
+            "netns web has no route to 10.0.0.1, or one that refuses: ip netns exec web ip route "
+            "get 10.0.0.1 says what there is",
         ),
         (
             None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.unit.build import (
     BOX,
     HOST,
@@ -9,8 +11,11 @@ from tests.unit.build import (
     bind,
     close,
     connect,
+    disconnect,
+    end,
     error,
     gram,
+    header,
     miss,
     namespace,
     owners,
@@ -266,6 +271,61 @@ def test_connect_race_seen_after_a_connect_that_let_it_in() -> None:
     before = sock("10.0.0.1:53", "10.0.0.8:1", inode=7)
     incident = only(miss(10, DATAGRAM, CONNECTED), connect(10.01, before, CONNECTED, took=0.02))
     assert incident.cause is Cause.CONNECT_RACE
+
+
+def test_a_race_names_the_connect_that_was_under_way() -> None:
+    incident = only(miss(10, DATAGRAM, SERVER53), connect(10.01, SERVER53, CONNECTED, took=0.02))
+    assert incident.socket is not None
+    assert incident.socket.peer == "10.0.0.9:4000"
+    assert incident.socket.connect is not None
+    assert incident.socket.connect.requested == "10.0.0.9:4000"
+
+
+def test_connect_race_when_a_connect_is_undone() -> None:
+    made = connect(5, SERVER53, CONNECTED)
+    undone = disconnect(10.01, CONNECTED, SERVER53, took=0.02)
+    incident = only(made, miss(10, DATAGRAM, SERVER53), undone)
+    assert incident.cause is Cause.CONNECT_RACE
+    assert incident.certain
+    assert incident.socket is not None
+    assert incident.socket.peer == "10.0.0.9:4000"
+    later = only(made, disconnect(9.9, CONNECTED, SERVER53), miss(10, DATAGRAM, SERVER53))
+    assert later.cause is Cause.RACE
+
+
+def test_no_race_when_the_connect_under_way_would_refuse() -> None:
+    """The walk saw its new local address and not yet its new peer."""
+    half = sock("10.0.0.1:53", inode=7)
+    away = sock("10.0.0.1:53", "10.0.0.8:1", inode=7)
+    incident = only(miss(10, DATAGRAM, half), connect(10.01, SERVER53, away, took=0.02))
+    assert incident.cause is Cause.REMOTE_ADDRESS
+    assert fields(incident) == ["remote-address", "remote-port"]
+    assert incident.certain
+
+
+def test_race_with_a_disconnect_that_gives_up_the_port() -> None:
+    undone = disconnect(10.01, CONNECTED, sock("0.0.0.0:0", inode=7), took=0.02)
+    incident = only(miss(10, DATAGRAM, CONNECTED), undone)
+    assert incident.cause is Cause.RACE
+    assert not incident.certain
+    assert incident.caveats == ("its connect(AF_UNSPEC), which gave up the port, was under way",)
+
+
+def test_a_race_is_judged_anew_when_the_connect_returns_after_it_was_told() -> None:
+    """The thread was taken off its processor in the middle of connect()."""
+    first = miss(1000, DATAGRAM, SERVER53)
+    slow = connect(1500, SERVER53, CONNECTED, took=501)
+    told_first, told_next = told_of([header(), first, slow, end(5000)])
+    assert told_first.cause is Cause.RACE
+    assert told_next.cause is Cause.CONNECT_RACE
+    assert (told_next.id, told_next.seq) == (told_first.id, 2)
+    assert told_next.certain
+    assert told_next.caveats == ()
+    for other in (
+        connect(1500, SERVER53, CONNECTED, took=499),
+        connect(1500, replace(SERVER53, inode=8), replace(CONNECTED, inode=8), took=501),
+    ):
+        assert [i.cause for i in told_of([header(), first, other, end(5000)])] == [Cause.RACE]
 
 
 def test_closed_comes_before_a_race_with_its_successor() -> None:
