@@ -14,10 +14,12 @@ TABLE = TOP / "docs/scenarios.md"
 NOT_SCENARIOS = {
     "test_00_matcher.py",
     "test_01_matcher_vrf.py",
+    "test_doctor.py",
     "test_failures.py",
     "test_zz_direction.py",
     "test_zz_recording.py",
     "test_zzz_loss.py",
+    "test_zzzz_lockdown.py",
 }
 
 
