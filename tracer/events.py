@@ -146,6 +146,8 @@ class Header:
     """Probe names attached that no self-test can make fire."""
     closed_window_ns: int = 60_000_000_000
     """--closed-window of the live trace: a replay shows the same unless told otherwise."""
+    settle_ns: int = 200_000_000
+    """--settle of the live trace: how long a miss was held for what belongs to it."""
     count: int | None = None
     """--count of the live trace: it showed no more incidents than these."""
     selection: tuple[tuple[str, str], ...] = ()

@@ -16,6 +16,7 @@ from tracer import __version__
 from tracer.completion import Completion, Reader
 from tracer.counting import BATCH_NS, LONG_BATCH_NS, Counting, Source
 from tracer.events import Clock, End, Event, Header, Tick
+from tracer.link import SETTLE_NS
 from tracer.log import Consumer, Log
 from tracer.lookups import Directory, Lookups
 from tracer.recording.codec import FORMAT
@@ -66,6 +67,7 @@ class Plan:
     targets: Targets
     argv: tuple[str, ...]
     closed_window_ns: int
+    settle_ns: int = SETTLE_NS
     count: int | None = None
     selection: tuple[tuple[str, str], ...] = ()
     """The filters, as `Selection.pairs` tells them."""
@@ -167,6 +169,7 @@ class Trace:
             realtime_ns=clock.realtime_ns,
             boottime_ns=clock.boottime_ns,
             closed_window_ns=self._plan.closed_window_ns,
+            settle_ns=self._plan.settle_ns,
             count=self._plan.count,
             selection=self._plan.selection,
         )

@@ -16,6 +16,8 @@ from typing import Any
 # a failure.
 DEADLINE_S = 120.0
 
+SETTLE = "1s"
+
 Json = dict[str, Any]
 
 
@@ -40,6 +42,8 @@ class Live:
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 ["udptrace", "live", "-f", "json", "-w", str(self.recording), "--verbose",
+                 # Under emulation what belongs to a miss can be long in coming.
+                 "--settle", SETTLE,
                  "--ready-file", str(ready), *arguments],
                 stdout=subprocess.PIPE,
                 stderr=errors,

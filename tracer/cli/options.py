@@ -196,6 +196,14 @@ trace_options = _all_of(
         is_flag=True,
         help="Also tell of ICMP that asks for smaller datagrams (fragmentation needed).",
     ),
+    click.option(
+        "--settle",
+        "settle_ns",
+        metavar="DURATION",
+        callback=duration_ns,
+        help="How long a miss is held for what belongs to it; a slow or emulated machine may need "
+        "more.  [default: 200ms]",
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Tell the phases of the start on stderr."),
 )
 

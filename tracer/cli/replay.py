@@ -63,6 +63,7 @@ def replay(options: ReplayOptions) -> None:
             lambda text: show(text, flush=False),
             targets=header.targets,
             closed_window_ns=options.closed_window_ns or header.closed_window_ns,
+            settle_ns=header.settle_ns,
             limit=header.count,
             selection=_selection(header, options),
         )

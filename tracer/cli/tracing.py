@@ -29,6 +29,7 @@ class TraceOptions:
     netns: tuple[str, ...]
     pids: tuple[int, ...]
     closed_window_ns: int | None
+    settle_ns: int | None
     duration_ns: int | None
     count: int | None
     ready_file: str | None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tracer.cli.options import wants_color
 from tracer.cli.streams import tell
 from tracer.events import Event
-from tracer.link import CLOSED_WINDOW_NS, IncidentUpdate, Linker
+from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS, IncidentUpdate, Linker
 from tracer.present import Presenter
 from tracer.render.text import TextRenderer
 from tracer.select import Selection
@@ -33,6 +33,7 @@ def make_presenter(
     *,
     targets: tuple[int, ...],
     closed_window_ns: int | None,
+    settle_ns: int | None,
     limit: int | None,
     selection: Selection,
 ) -> Presenter:
@@ -40,6 +41,7 @@ def make_presenter(
     linker = Linker(
         frozenset(targets),
         closed_window_ns=closed_window_ns or CLOSED_WINDOW_NS,
+        settle_ns=settle_ns or SETTLE_NS,
         selection=selection,
     )
     if output_format == "json":

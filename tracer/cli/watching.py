@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tracer.cli.streams import say, show, tell
 from tracer.cli.tracing import TraceOptions
 from tracer.cli.view import make_presenter, tell_summary
-from tracer.link import CLOSED_WINDOW_NS
+from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS
 from tracer.ready import write_ready
 from tracer.recording.errors import RecordingError
 from tracer.recording.writer import Writer
@@ -38,6 +38,7 @@ class Watch:
             show,
             targets=targets.inums,
             closed_window_ns=options.closed_window_ns,
+            settle_ns=options.settle_ns,
             limit=options.count,
             selection=selection_of(options.selection),
         )
@@ -69,6 +70,7 @@ class Watch:
             targets=self._targets,
             argv=tuple(map(clean, sys.argv)),
             closed_window_ns=self._options.closed_window_ns or CLOSED_WINDOW_NS,
+            settle_ns=self._options.settle_ns or SETTLE_NS,
             count=self._options.count,
             selection=self._options.selection,
             duration_ns=self._options.duration_ns,
