@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.kernel.live import Live, wait_for
+from tests.kernel.live import Live, checks, wait_for
 from tests.kernel.net import Namespace, arrival, link, unlimited_peers
 from tests.kernel.routed import FAMILIES, NUMBERS
 from tracer.events import Family
@@ -71,7 +71,7 @@ def test_link_local_by_another_interface_than_bound(live: Live, pair: Pair) -> N
     refused.send(b"refused")
     incident = live.incident(dport=7650)
     assert incident["cause"] == "device"
-    assert incident["mismatch"] == [{"field": "device", "socket": "eth0", "datagram": "eth1"}]
+    assert checks(incident) == [{"field": "device", "socket": "eth0", "datagram": "eth1"}]
     assert incident["socket"]["device"] == "eth0"
     assert incident["socket"]["local"] == "[fe80::2]:7650"
     assert incident["datagram"]["ifname"] == "eth1"
@@ -88,7 +88,7 @@ def test_link_local_by_another_interface_than_connected(live: Live, pair: Pair) 
     taken, refused = _link_local(pair, "eth0", 6651), _link_local(pair, "eth1", 6651)
     refused.sendto(b"refused", (SCOPED_RIGHT, 7651, 0, pair.index(pair.left, "eth1")))
     incident = live.incident(dport=7651)
-    assert incident["mismatch"] == [{"field": "device", "socket": "eth0", "datagram": "eth1"}]
+    assert checks(incident) == [{"field": "device", "socket": "eth0", "datagram": "eth1"}]
     assert incident["socket"]["connect"]["requested"] == "[fe80::1]:6651"
     taken.sendto(b"taken", (SCOPED_RIGHT, 7651, 0, pair.index(pair.left, "eth0")))
     assert arrival(server) == b"taken"
@@ -149,7 +149,7 @@ def test_headers_between_ip_and_udp(live: Live, pair: Pair, kind: str, port: int
     sender.send(payload)
     incident = live.incident(dport=port)
     assert incident["count"] == 1
-    assert incident["mismatch"] == [
+    assert checks(incident) == [
         {"field": "remote-port", "socket": "6999", "datagram": str(port - 1000)}
     ]
     assert incident["datagram"]["length"] == 8 + len(payload)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.kernel.live import Live
+from tests.kernel.live import Live, checks
 from tests.kernel.net import Namespace, arrival, link, unlimited_peers
 from tests.kernel.routed import FAMILIES, NUMBERS
 from tracer.events import Family
@@ -70,7 +70,7 @@ def test_vrf_refused(live: Live, tenant: Tenant, family: Family, device: str, po
     _send(tenant, family, port)
     incident = live.incident(dport=port, family=family)
     assert incident["cause"] == "device"
-    assert incident["mismatch"] == [
+    assert checks(incident) == [
         {"field": "device", "socket": device or "unbound", "datagram": "red"}
     ]
     assert incident["socket"]["device"] == (device or None)
