@@ -181,6 +181,8 @@ class _Namespaces:
         """The latest cookie met under a number."""
         self._doubted: dict[int, str] = {}
         """Met where the kernel tells no cookie: the name has to lead to the number still."""
+        self._renamed: set[int] = set()
+        """Of those, the ones met since their name leads elsewhere."""
 
     def meet(self, inum: int, cookie: int, pid: int | None = None) -> None:
         """An event was of it: a namespace that is new, or a new one of an old number, is due."""
@@ -219,7 +221,9 @@ class _Namespaces:
             self.due.discard(inum)
             self._not_before.put(inum, now + REFRESH_NS)
             info = directory.netns(inum, filter(None, [self._users.get(inum)]))
-            if info is None or not same_netns(info.cookie, self._cookies.get(inum) or 0):
+            met = info is not None and self._is_the_one_met(info)
+            self._renamed.discard(inum)
+            if info is None or not met:
                 # Gone, and the number may be the next one's: that one is looked at when it is met.
                 self._failed.put(inum, (self._failed.get(inum) or 0) + 1)
                 continue
@@ -228,11 +232,24 @@ class _Namespaces:
                 found.append(info)
         return found
 
+    def _is_the_one_met(self, info: NetnsInfo) -> bool:
+        """Whether what was found under a number is the namespace met, and not its successor, which
+        may be half set up. Without cookies the name tells, until the new name was met too."""
+        if not same_netns(info.cookie, self._cookies.get(info.inum) or 0):
+            return False
+        known = self.infos.get(info.inum)
+        if info.cookie or known is None or known.name == info.name or info.inum in self._renamed:
+            return True
+        self.infos.pop(info.inum)
+        self._not_before.pop(info.inum)
+        return False
+
     def _check_names(self, directory: Directory) -> None:
         """Without cookies only its name can show that a number is another namespace's by now."""
         for inum, name in self._doubted.items():
             if not directory.is_named(inum, name) and (self._failed.get(inum) or 0) < _TRIES:
                 self._not_before.pop(inum)
+                self._renamed.add(inum)
                 self.due.add(inum)
         self._doubted.clear()
 

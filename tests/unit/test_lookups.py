@@ -197,6 +197,19 @@ def test_a_reused_number_without_cookies_is_told_by_its_name() -> None:
     assert machine.see(call) == [_info(cookie=0, name="new")]
 
 
+def test_without_cookies_a_successor_is_not_taken_before_it_is_met() -> None:
+    """A look-up of the earlier one was due, and the later one is still being set up."""
+    machine = Machine()
+    machine.directory.infos[NETNS] = _info(cookie=0, name="gone")
+    call = replace(CALL, after=replace(SOCKET, netns_cookie=0))
+    assert machine.see(call) == [_info(cookie=0, name="gone")]
+    machine.directory.infos[NETNS] = _info(cookie=0, name="new", addresses=())
+    machine.lookups.refresh_namespaces()
+    assert machine.look(REFRESH_NS) == []
+    machine.directory.infos[NETNS] = whole = _info(cookie=0, name="new")
+    assert machine.see(call, REFRESH_NS + 1) == [whole]
+
+
 def test_a_reused_number_is_told_by_its_cookie_at_once() -> None:
     machine = Machine()
     machine.directory.infos[NETNS] = _info(cookie=7, name="gone")
