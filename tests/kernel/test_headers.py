@@ -45,6 +45,9 @@ def pair(live: Live) -> Iterator[Pair]:
             link(left, right, (name, name))
         for namespace, end in ((left, 1), (right, 2)):
             namespace.ip(
+                # Or one of the kernel's own comes late, and connect() may choose it.
+                "link set dev eth0 addrgenmode none",
+                "link set dev eth1 addrgenmode none",
                 "address flush dev eth0",
                 "address flush dev eth1",
                 f"address add fe80::{end}/64 dev eth0 nodad",
