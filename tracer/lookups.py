@@ -247,10 +247,14 @@ class _Namespaces:
     def _check_names(self, directory: Directory) -> None:
         """Without cookies only its name can show that a number is another namespace's by now."""
         for inum, name in self._doubted.items():
-            if not directory.is_named(inum, name) and (self._failed.get(inum) or 0) < _TRIES:
+            if directory.is_named(inum, name):
+                continue
+            self._renamed.add(inum)
+            self.due.add(inum)
+            # One that was looked for in vain, and has a successor now, must not wait for ever; nor
+            # is one that cannot be found looked for all the time.
+            if (self._failed.get(inum) or 0) < _TRIES:
                 self._not_before.pop(inum)
-                self._renamed.add(inum)
-                self.due.add(inum)
         self._doubted.clear()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import socket
 import struct
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ _LOCAL_PORT = 60
 
 
 def _bpf(command: int, attributes: bytes) -> int:
+    # Before 5.11 BPF's memory counts as locked, the trace's with ours.
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     buffer = ctypes.create_string_buffer(attributes, 128)
     fd = int(ctypes.CDLL(None, use_errno=True).syscall(_BPF, command, buffer, 128))
     if fd < 0:

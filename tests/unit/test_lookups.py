@@ -210,6 +210,21 @@ def test_without_cookies_a_successor_is_not_taken_before_it_is_met() -> None:
     assert machine.see(call, REFRESH_NS + 1) == [whole]
 
 
+def test_without_cookies_a_successor_is_found_though_its_forebear_was_given_up() -> None:
+    """A router has no sockets: the first that is heard of it is a miss."""
+    machine = Machine()
+    machine.directory.infos[NETNS] = _info(cookie=0, name="gone")
+    call = replace(CALL, after=replace(SOCKET, netns_cookie=0))
+    machine.see(call)
+    del machine.directory.infos[NETNS]
+    for second in range(1, 5):
+        machine.lookups.refresh_namespaces()
+        machine.look(second * REFRESH_NS)
+    machine.directory.infos[NETNS] = new = _info(cookie=0, name="new")
+    miss = replace(MISS, netns=NETNS, netns_cookie=0)
+    assert new in machine.see(miss, 9 * REFRESH_NS)
+
+
 def test_a_reused_number_is_told_by_its_cookie_at_once() -> None:
     machine = Machine()
     machine.directory.infos[NETNS] = _info(cookie=7, name="gone")
