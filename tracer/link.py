@@ -423,6 +423,8 @@ class Linker:
     def _settle(self, episode: Episode, state: KeyState | None = None) -> None:
         """Judge an episode: it joins the incident with the same verdict, or becomes one."""
         state = state or self._episodes.state(episode.key)
+        # Once more: whose address it was sent from may have been looked up since.
+        self._tell_waiting(state)
         self._episodes.settled(episode, state)
         episode.due = None
         if episode.received is not None and self._explained_here(episode):

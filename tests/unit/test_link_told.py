@@ -72,6 +72,13 @@ def test_an_unconnected_sender_that_asked_for_errors_is_told() -> None:
     assert told(only(seen(1, loose), MISS, error(1000.1, loose))) == []
 
 
+def test_an_unconnected_sender_whose_addresses_are_looked_up_late_is_told() -> None:
+    loose = sock("0.0.0.0:4000", inode=12, netns=BOX)
+    here = namespace(1000.2, BOX, "box", "10.0.0.9")
+    incident = only(seen(1, loose), MISS, error(1000.1, loose), here)
+    assert told(incident) == [(12, "ECONNREFUSED")]
+
+
 def test_a_connected_sender_of_which_no_error_was_seen() -> None:
     incident = only(seen(1, SENDER), MISS)
     assert [n.why for n in incident.not_told] == ["no error was seen queued on it"]
