@@ -34,18 +34,6 @@ class Selection:
     processes: tuple[str, ...] = ()
     families: tuple[Family, ...] = ()
 
-    def pairs(self) -> tuple[tuple[str, str], ...]:
-        """As a recording's header keeps it, so that a replay shows the same: (kind, word)."""
-        words: list[tuple[str, Iterable[object]]] = [
-            ("direction", () if self.direction == "both" else (self.direction,)),
-            ("cause", self.causes),
-            ("port", self.ports),
-            ("host", self.hosts),
-            ("process", self.processes),
-            ("family", self.families),
-        ]
-        return tuple((kind, str(word)) for kind, several in words for word in several)
-
     def concerns(self, targets: frozenset[int], episode: Episode) -> bool:
         """Whether an incident happens to one of the namespaces asked for; none means all."""
         if not targets:
@@ -80,7 +68,8 @@ class Selection:
 
 
 def selection_of(pairs: Iterable[tuple[str, str]]) -> Selection:
-    """The selection of `Selection.pairs`. Raises ValueError for a word that is none."""
+    """The selection of (kind, word) pairs, as options give them and a recording's header keeps
+    them. Raises ValueError for a word that is none."""
     found: dict[str, list[str]] = {}
     for kind, word in pairs:
         found.setdefault(kind, []).append(word)

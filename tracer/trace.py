@@ -70,7 +70,7 @@ class Plan:
     settle_ns: int = SETTLE_NS
     count: int | None = None
     selection: tuple[tuple[str, str], ...] = ()
-    """The filters, as `Selection.pairs` tells them."""
+    """The filters, as (kind, word) pairs: tracer.select."""
     duration_ns: int | None = None
     recording_only: bool = False
     """Without its recording the trace is worth nothing: a failure to write ends it."""

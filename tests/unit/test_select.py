@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 
 from tests.unit.build import (
@@ -18,6 +20,7 @@ from tests.unit.build import (
     task,
 )
 from tests.unit.linking import incidents
+from tracer.causes import Cause
 from tracer.events import Event
 from tracer.link import Linker
 from tracer.select import Selection, selection_of
@@ -84,12 +87,19 @@ def test_filters(pairs: list[tuple[str, str]], expected: bool) -> None:
     assert shown(selection_of(pairs)) is expected
 
 
-def test_a_selection_comes_back_from_its_pairs() -> None:
+def test_a_selection_is_what_its_pairs_say() -> None:
     pairs = (
         ("direction", "in"), ("cause", "closed"), ("port", "53"), ("host", "10.0.0.0/24"),
         ("process", "nc"), ("family", "ipv6"),
     )  # fmt: skip
-    assert selection_of(pairs).pairs() == pairs
+    assert selection_of(pairs) == Selection(
+        direction="in",
+        causes=(Cause.CLOSED,),
+        ports=(53,),
+        hosts=(ip_network("10.0.0.0/24"),),
+        processes=("nc",),
+        families=("ipv6",),
+    )
     assert selection_of(()) == Selection()
 
 
