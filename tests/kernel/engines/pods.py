@@ -3,8 +3,8 @@
 Debian packages nothing that speaks CRI. Real here: containerd, its shim and runc, their state
 below /run/containerd, the processes, the shared network namespace and its file. Made after
 containerd 1.7's CRI plugin and a kubelet with the cgroupfs driver: the containerd namespace
-``k8s.io``, the ids, the annotations, the cgroups below /kubepods and the names of the files.
-One shim serves a whole pod of CRI's; here every container has its own.
+``k8s.io``, the ids, the annotations and the cgroups below /kubepods. By the annotations the shim
+puts a pod's containers together, as it does for CRI: one shim serves them all.
 """
 
 from __future__ import annotations
