@@ -1,16 +1,19 @@
-"""The image that every engine loads: busybox and its applets, as `docker save` writes one."""
+"""The image that every engine loads: busybox and netcat, as `docker save` writes one."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import re
 import subprocess
 import tarfile
 from pathlib import Path
 
 IMAGE = "alpine:test"
 BUSYBOX = Path("/usr/bin/busybox")
+# Debian's busybox has a netcat without UDP.
+NETCAT = Path("/usr/bin/nc.openbsd")
 
 
 def archive(path: Path) -> Path:
@@ -43,10 +46,19 @@ def _layer() -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         _add(tar, "bin/busybox", BUSYBOX.read_bytes(), mode=0o755)
         for applet in subprocess.check_output([BUSYBOX, "--list"], text=True).split():
-            if applet != "busybox":
+            if applet not in ("busybox", "nc"):
                 _link(tar, f"bin/{applet}")
+        _add(tar, "bin/nc", NETCAT.read_bytes(), mode=0o755)
+        for library in _libraries(NETCAT):
+            _add(tar, library.lstrip("/"), Path(library).read_bytes(), mode=0o755)
         _add(tar, "etc/passwd", b"root:x:0:0:root:/:/bin/sh\n")
     return buffer.getvalue()
+
+
+def _libraries(program: Path) -> list[str]:
+    """The files that a program is loaded with."""
+    printed = subprocess.check_output(["ldd", program], text=True)
+    return re.findall(r"(/\S+) \(0x", printed)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
