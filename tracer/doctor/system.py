@@ -7,9 +7,9 @@ import os
 import time
 from collections.abc import Callable
 
-from tracer.findings import Finding, degraded, ok
+from tracer.findings import Finding, degraded, ok, unknown
 from tracer.kernel import symbols
-from tracer.kernel.features import missing_capabilities, pid_namespace
+from tracer.kernel.capabilities import SYSLOG, missing_capabilities
 from tracer.system.sockets import udp_sockets
 from tracer.timefmt import NS, utc_text
 
@@ -33,13 +33,13 @@ def kernel_symbols() -> Finding:
     name = "kernel symbols"
     if symbols.tells_addresses():
         return ok(name, "/proc/kallsyms tells their addresses")
-    unprivileged = "CAP_SYSLOG" in missing_capabilities()
+    if SYSLOG.name in missing_capabilities():
+        return unknown(name, f"hidden without {SYSLOG.name}")
     return degraded(
         name,
-        "/proc/kallsyms hides their addresses"
-        + (" without CAP_SYSLOG" if unprivileged else " (kernel.kptr_restrict is 2)"),
-        "which kernel function asked for an ICMP is not named",
-        "sudo udptrace" if unprivileged else "sysctl kernel.kptr_restrict=1",
+        "/proc/kallsyms hides their addresses (kernel.kptr_restrict is 2)",
+        SYSLOG.lost,
+        "sysctl kernel.kptr_restrict=1",
     )
 
 
@@ -94,7 +94,6 @@ def _synchronised() -> bool:
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (
-    pid_namespace,
     kernel_symbols,
     udp_diag,
     containers,
