@@ -77,6 +77,35 @@ def test_container_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert found.facts["engines"] == ["docker"]
 
 
+@pytest.mark.parametrize(
+    ("contained", "pids", "mounted", "status", "words"),
+    [
+        (False, True, False, "ok", "the machine's own"),
+        (True, True, False, "ok", "through process 1"),
+        (True, False, True, "ok", "with the machine's /run/netns"),
+        (True, False, False, "degraded", "a container's; not here: "),
+        (None, True, False, None, "not told without CAP_SYS_PTRACE"),
+    ],
+)
+def test_files(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    contained: bool | None,
+    pids: bool,
+    mounted: bool,
+    status: str | None,
+    words: str,
+) -> None:
+    directory = tmp_path if mounted else tmp_path / "none"
+    monkeypatch.setattr(system, "NETNS_MOUNTS", (str(directory),))
+    monkeypatch.setattr(system, "in_container", lambda: contained)
+    monkeypatch.setattr(system, "is_initial", lambda kind: pids)
+    found = system.files()
+    assert found.status == status
+    assert words in found.detail
+    assert (f"-v {directory}:{directory}:ro,rslave" in found.remedy) is (status == "degraded")
+
+
 @pytest.mark.parametrize(("seconds", "status"), [(86400, "degraded"), (1_795_000_000, "ok")])
 def test_clock(monkeypatch: pytest.MonkeyPatch, seconds: int, status: str) -> None:
     monkeypatch.setattr("time.time_ns", lambda: seconds * NS)

@@ -16,6 +16,7 @@ NOT_SCENARIOS = {
     "test_01_matcher_vrf.py",
     "test_doctor.py",
     "test_failures.py",
+    "test_privileges.py",
     "test_zz_direction.py",
     "test_zz_recording.py",
     "test_zzz_loss.py",

@@ -18,12 +18,12 @@ def is_initial(kind: Literal["user", "pid"]) -> bool | None:
     return None if inode is None else inode == _INITIAL[kind]
 
 
-def in_container() -> bool:
-    """Whether the processes or the files it sees are a container's; False where it cannot tell."""
+def in_container() -> bool | None:
+    """Whether the processes or the files it sees are a container's; None where that is not told."""
     if is_initial("pid") is False:
         return True
     own, init = _inode(NAMESPACES / "mnt"), _inode(INIT_MOUNTS)
-    return None not in (own, init) and own != init
+    return None if None in (own, init) else own != init
 
 
 def _inode(path: Path) -> int | None:
