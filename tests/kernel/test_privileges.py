@@ -115,11 +115,7 @@ def test_debians_sysctl_takes_perfmon_away() -> None:
     assert PARANOID.read_text() == "2\n"
 
 
-def test_a_user_namespaces_capabilities_are_none() -> None:
-    assert "a user namespace's only" in refused("unshare", "--user", "--map-root-user")
-
-
-@pytest.mark.parametrize("hidden", ["/sys", "/sys/kernel", "/sys/bus/event_source/devices"])
+@pytest.mark.parametrize("hidden", ["/sys/kernel", "/sys/bus/event_source/devices"])
 def test_a_masked_sys_is_said_to_be(hidden: str) -> None:
     script = f'mount -t tmpfs none {hidden}; exec "$@"'
     line = refused("unshare", "--mount", "sh", "-c", script, "sh")
@@ -133,9 +129,8 @@ def test_a_seccomp_filter_is_named() -> None:
         import ctypes, os, struct, sys
         # A filter in classic BPF: perf_event_open (298) is refused with EPERM, all else allowed.
         steps = [(0x20, 0, 0, 0), (0x15, 0, 1, 298), (6, 0, 0, 0x50001), (6, 0, 0, 0x7FFF0000)]
-        text = b"".join(struct.pack("=HBBI", *step) for step in steps)
-        program = struct.pack("=H6xP", len(steps), ctypes.addressof(ctypes.c_char.from_buffer(
-            kept := bytearray(text))))
+        text = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *s) for s in steps))
+        program = struct.pack("=H6xQ", len(steps), ctypes.addressof(text))
         libc = ctypes.CDLL(None, use_errno=True)
         assert libc.prctl(38, 1, 0, 0, 0) == libc.prctl(22, 2, program) == 0
         os.execvp(sys.argv[1], sys.argv[1:])

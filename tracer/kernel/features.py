@@ -22,7 +22,7 @@ LOCKDOWN = Path("/sys/kernel/security/lockdown")
 FTRACE_ENABLED = Path("/proc/sys/kernel/ftrace_enabled")
 KPROBES_ENABLED = Path("/sys/kernel/debug/kprobes/enabled")
 PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
-SYSFS = Path("/sys/kernel")
+SYSFS = Path("/sys/kernel/uevent_seqnum")
 
 NO_LIMIT = resource.RLIM_INFINITY
 REPORT_IT = "please report it with what `udptrace doctor -f json` says"

@@ -8,6 +8,7 @@ from functools import partial
 
 from tracer.events import Clock, Counters, NetnsInfo, Owners, SocketView
 from tracer.system.clock import read_clock
+from tracer.system.containers.worker import ContainerWorker
 from tracer.system.door import View, look
 from tracer.system.initial import is_initial
 from tracer.system.netns import Doors, Netns, find_netns, is_named, list_netns
@@ -20,9 +21,11 @@ from tracer.system.tracking import Tracking
 class ThisMachine:
     """Everything but the kernel's events that a live trace asks the system for."""
 
-    def __init__(self) -> None:
+    def __init__(self, follow: tuple[str, ...] = ()) -> None:
+        """``follow``: the containers to be followed, as -c has them."""
         # In a container's PID namespace /proc has other numbers than the kernel's events.
         self._finder = NoOwners() if is_initial("pid") is False else OwnerFinder()
+        self.containers = ContainerWorker(follow)
         self.tracker = Tracking(Doors())
 
     def now(self) -> int:
