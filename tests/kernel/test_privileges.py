@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -273,7 +274,7 @@ def test_proc_shows_the_sockets_that_udp_diag_shows(peopled: Peopled) -> None:
     inside = look(netns, partial(_sockets, netns))
     outside = Outside(Path(f"/proc/{peopled.pid}/net"))
     assert _sockets(netns, outside) == inside
-    assert len(inside) == 5
+    assert {view.lport for view in inside} > {7100, 7103}
     assert set(outside.addresses()) == set(look(netns, lambda view: view.addresses()))
     assert outside.links() == look(netns, lambda view: view.links())
     assert outside.counters() == look(netns, lambda view: view.counters())
@@ -314,4 +315,4 @@ def test_in_a_container_with_processes_of_its_own(tmp_path: Path, peopled: Peopl
     assert incident["netns"]["name"] == peopled.namespace.name
     names = {i["netns"]["name"] for i in trace.incidents()}
     assert names == {peopled.namespace.name}
-    trace.stop()
+    trace.stop(signal.SIGKILL)  # unshare(1) waits, and takes no other; its child ends with it

@@ -45,9 +45,8 @@ CAPABILITIES = (
         "CAP_SYS_ADMIN",
         21,
         lost="other network namespaces are not entered: those with a process are read from"
-        " /proc/PID/net, which tells no cookies, devices and v6only flags of the sockets older"
-        " than the trace; short walks and NAT are not completed there; those without a process"
-        " are not seen",
+        " /proc/PID/net, without cookies, devices and v6only flags of sockets older than the trace,"
+        " the rest of short walks, and NAT; those without a process are not seen",
     ),
     Capability(
         "CAP_SYS_PTRACE",
@@ -59,7 +58,8 @@ CAPABILITIES = (
     Capability(
         "CAP_DAC_READ_SEARCH",
         2,
-        lost="which processes hold the sockets of other users is not known",
+        lost="which processes hold the sockets of other users is not known, nor the names in"
+        " what container engines keep for root alone",
         instead=("CAP_DAC_OVERRIDE",),
     ),
     Capability(
