@@ -131,6 +131,17 @@ def test_a_process_as_a_target() -> None:
     assert str(caught.value) == "-p 2147483647: there is no such process"
 
 
+def test_a_process_whose_namespaces_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux 5.10 says so by the number of the link itself, others by an error."""
+    stat = os.stat
+    link = stat("/proc/self/comm")
+    monkeypatch.setattr(
+        os, "stat", lambda path, **more: stat(path, **more) if "self" in str(path) else link
+    )
+    with pytest.raises(UsageError, match="may not be read: run as root"):
+        netns_of_pid(1)
+
+
 def test_all_targets_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "list_netns", lambda: KNOWN)
     assert resolve_targets([], []) == Targets((), ())
