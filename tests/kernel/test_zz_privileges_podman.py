@@ -1,7 +1,4 @@
-"""udptrace inside a real container, which podman makes of this machine's own files.
-
-podman's seccomp profile is that of docker and more; docs/privileges.md says what else differs.
-"""
+"""udptrace inside a real container, which podman makes of this machine's own files."""
 
 from __future__ import annotations
 
