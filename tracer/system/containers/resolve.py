@@ -41,7 +41,7 @@ def resolve(spec: str, engines: Engines, *, wait: bool) -> list[Found]:
     if not groups and not wait:
         groups, asked = _by_commands(spec)
     if len(groups) > 1:
-        raise UsageError(f"-c {clean(spec)}: {_ambiguous(groups)}")
+        raise UsageError(f"-c {clean(spec)}: {ambiguous(groups)}")
     matches = next(iter(groups.values()), [])
     running = [found for found in matches if found.running]
     if running or wait:
@@ -75,7 +75,8 @@ def _by_commands(spec: str) -> tuple[dict[Group, list[Found]], str]:
     return groups, f"; {', '.join(reasons)}"
 
 
-def _ambiguous(groups: dict[Group, list[Found]]) -> str:
+def ambiguous(groups: dict[Group, list[Found]]) -> str:
+    """That a word means several containers, and which."""
     matches = [found for group in groups.values() for found in group]
     more = f", and {len(matches) - _LISTED} more" if len(matches) > _LISTED else ""
     listed = ", ".join(_listed(found) for found in matches[:_LISTED])

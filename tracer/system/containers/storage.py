@@ -91,11 +91,21 @@ class Storage:
                 return Found(container, number(int(pid)), "running", written)
         return Found(container, 0, "not running", 0.0)
 
+    def _annotations(self, store: _Store, identity: str) -> Any:
+        """Of the runtime's configuration, which is kept with the container or with what runs."""
+        driver = store.graph.rpartition("/")[2]
+        for place in (store.graph, *(f"{run}/{driver}" for run in store.runs)):
+            config = self._files.json(f"{place}/{identity}/userdata/config.json")
+            if config is not None:
+                return field(config, "annotations")
+        return None
+
     def _container(self, store: _Store, entry: Any, identity: str) -> Container:
-        config = self._files.json(f"{store.graph}/{identity}/userdata/config.json")
-        keys = field(config, "annotations")
-        pod, about, names = pod_of(keys), _object(field(entry, "metadata")), field(entry, "names")
-        by_crio = word(field(keys, "io.container.manager")) == "cri-o" or pod is not None
+        keys = self._annotations(store, identity)
+        # Podman's have some of CRI-O's annotations, too.
+        by_crio = field(keys, "io.container.manager") == "cri-o"
+        pod = pod_of(keys) if by_crio else None
+        about, names = _object(field(entry, "metadata")), field(entry, "names")
         given = word(names[0]) if isinstance(names, list) and names else None
         return Container(
             engine="cri-o" if by_crio else self.name,
