@@ -84,7 +84,7 @@ def test_container_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         (True, True, False, "ok", "through process 1"),
         (True, False, True, "ok", "with the machine's /run/netns"),
         (True, False, False, "degraded", "a container's; not here: "),
-        (None, True, False, None, "not told without CAP_SYS_PTRACE"),
+        (None, True, False, None, "not told: /proc/1/ns/mnt is hidden"),
     ],
 )
 def test_files(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tracer.findings import Finding, degraded, ok, unknown
 from tracer.kernel import symbols
 from tracer.kernel.capabilities import SYSLOG, missing_capabilities
-from tracer.system.initial import in_container, is_initial
+from tracer.system.initial import INIT_MOUNTS, in_container, is_initial
 from tracer.system.sockets import udp_sockets
 from tracer.timefmt import NS, utc_text
 
@@ -79,7 +79,7 @@ def files() -> Finding:
     name = "files"
     contained = in_container()
     if contained is None:
-        return unknown(name, "whether they are the machine's is not told without CAP_SYS_PTRACE")
+        return unknown(name, f"whether they are the machine's is not told: {INIT_MOUNTS} is hidden")
     if not contained:
         return ok(name, "the machine's own", container=False)
     # With the machine's processes, process 1 leads to its files.
