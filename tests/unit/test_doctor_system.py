@@ -81,7 +81,7 @@ def test_container_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     ("contained", "pids", "mounted", "status", "words"),
     [
         (False, True, False, "ok", "the machine's own"),
-        (True, True, False, "ok", "through process 1"),
+        (True, True, False, "ok", "are seen by process 1"),
         (True, False, True, "ok", "with the machine's /run/netns"),
         (True, False, False, "degraded", "a container's; not here: "),
         (None, True, False, None, "not told: /proc/1/ns/mnt is hidden"),

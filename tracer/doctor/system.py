@@ -84,7 +84,9 @@ def files() -> Finding:
         return ok(name, "the machine's own", container=False)
     # With the machine's processes, process 1 leads to its files.
     if is_initial("pid"):
-        return ok(name, "a container's; the machine's are seen through process 1", container=True)
+        return ok(
+            name, "a mount namespace's own; the machine's are seen by process 1", container=True
+        )
     missing = [path for path in NETNS_MOUNTS if not os.path.exists(path)]
     if not missing:
         return ok(name, "a container's, with the machine's /run/netns", container=True)
