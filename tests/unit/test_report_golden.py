@@ -1,4 +1,4 @@
-"""What every form of a report says of the real recording; GOLDEN=write renews the expected files."""
+"""What every form of a report says of a real recording; GOLDEN=write renews what is expected."""
 
 from __future__ import annotations
 
