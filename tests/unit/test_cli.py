@@ -18,6 +18,7 @@ import pytest
 
 from tests.samples import EVENTS
 from tests.unit import scenes
+from tracer.cli.main import COMMANDS
 from tracer.recording import codec
 from tracer.recording.reader import Reader
 
@@ -97,7 +98,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 # Help and usage
 
 
-@pytest.mark.parametrize("command", [[], ["live"], ["record"], ["replay"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help(command: list[str], option: str) -> None:
     done = run(*command, option)
@@ -110,7 +111,7 @@ def test_help(command: list[str], option: str) -> None:
 def test_every_option_has_help() -> None:
     from click import Context, Option
 
-    from tracer.cli.main import COMMANDS, udptrace
+    from tracer.cli.main import udptrace
 
     group: Any = udptrace
     for name in COMMANDS:

@@ -27,6 +27,7 @@ GUTTER = 104
 """Width of the times on the left."""
 LANES = 760
 """Width of all lanes together."""
+_WIDTH = GUTTER + LANES
 _PAD = 12
 _ROWS = 40
 """Moments that are drawn, the latest; the table below has all of them."""
@@ -87,12 +88,12 @@ def diagram(sample: Sample) -> Diagram:
     moments = timeline(incident)
     rows, y = [], head + 14.0
     for moment in moments[-_ROWS:]:
-        for row in _rows(moment, incident, lanes, limit):
+        for row in _rows(moment, incident, lanes):
             height = LINE * len(row.label) + 12
             rows.append(_at(row, y))
             y += height
     return Diagram(
-        width=GUTTER + LANES,
+        width=_WIDTH,
         height=y + 10,
         head=head,
         lanes=lanes,
@@ -113,7 +114,7 @@ def _heads(incident: Incident, sample: Sample) -> list[list[str]]:
     """What each lane is: the sender's namespace, one that translates, the receiver's."""
     d, nat = incident.datagram, incident.nat
     sent_from = nat or d
-    sender = ["not a socket of this machine", line(endpoint(sent_from.src, sent_from.sport))]
+    sender = ["not known on this machine", line(endpoint(sent_from.src, sent_from.sport))]
     if incident.origin is not None:
         sender = _socket(incident.origin, sample.joined.host if sample.joined else None)
     if incident.cause is Cause.REMOTE:
@@ -144,21 +145,22 @@ def _wrapped(texts: Sequence[str], limit: int) -> tuple[str, ...]:
     return tuple(piece for text in texts for piece in wrap(text, "", "  ", limit))
 
 
-def _rows(moment: Moment, incident: Incident, lanes: tuple[Lane, ...], limit: int) -> list[Row]:
+def _rows(moment: Moment, incident: Incident, lanes: tuple[Lane, ...]) -> list[Row]:
     """A moment as one row, or two where a translation is on the way."""
     time = clock_text(moment.time)
     if moment.what == "datagram":
         hops = list(pairwise(lanes))
         labels = _datagram_labels(incident, len(hops))
         return [
-            _arrow("datagram" if here is lanes[-2] else "hop", time, here, there, label, limit)
+            _arrow("datagram" if here is lanes[-2] else "hop", time, here, there, label)
             for (here, there), label in zip(hops, labels, strict=True)
         ]
     if moment.what == "icmp":
         label = report_parts.moment_words(moment)
-        return [_arrow("icmp", time, lanes[-1], lanes[0], label, limit)]
-    lane = lanes[0] if moment.side == "sender" else lanes[-1]
-    label_lines = _wrapped([report_parts.moment_words(moment)], limit - 8)
+        return [_arrow("icmp", time, lanes[-1], lanes[0], label)]
+    lane, until = (lanes[0], lanes[1].x) if moment.side == "sender" else (lanes[-1], _WIDTH)
+    room = int((until - lane.x - 2 * _PAD) / CHARACTER)
+    label_lines = _wrapped([report_parts.moment_words(moment)], room)
     return [Row(moment.what, time, 0, lane.x, None, lane.x + 10, 0, label_lines)]
 
 
@@ -172,8 +174,7 @@ def _datagram_labels(incident: Incident, hops: int) -> list[str]:
     return [before, arrived] if hops == 2 else [f"{arrived} (before NAT: {before})"]
 
 
-def _arrow(what: str, time: str, start: Lane, end: Lane, label: str, limit: int) -> Row:
-    left = min(start.x, end.x)
-    room = max(limit, int(abs(end.x - start.x) / CHARACTER) - 3)
-    lines = _wrapped([label], min(room, int(abs(end.x - start.x) / CHARACTER) - 3))
-    return Row(what, time, 0, start.x, end.x, left + 12, 0, lines)
+def _arrow(what: str, time: str, start: Lane, end: Lane, label: str) -> Row:
+    room = int((abs(end.x - start.x) - 2 * _PAD) / CHARACTER)
+    left = min(start.x, end.x) + _PAD
+    return Row(what, time, 0, start.x, end.x, left, 0, _wrapped([label], room))

@@ -23,7 +23,7 @@ LIMIT = 4096
 """Incidents of each side and host that are remembered, the latest; beyond it they stay apart."""
 
 _NEAR_NS = NS
-"""Once the clocks' offset is known, a pair is nearer than this, or than the offsets are spread."""
+"""Once the clocks' offset is known, a pair fits it to this, or to how far pairs mostly are off."""
 
 _FURTHEST_NS = 600 * NS
 """Clocks that are further apart than this are not believed: private addresses are used again."""
@@ -110,7 +110,8 @@ def join(halves: Sequence[Halves]) -> tuple[list[Pair], list[Offset]]:
         if not known:
             continue
         offset = median_low(known)
-        reach = max(_NEAR_NS, max(known) - min(known))
+        # Not the whole spread: one false pair far off would let in others.
+        reach = max(_NEAR_NS, 4 * median_low([abs(one - offset) for one in known]))
         chosen = list(_nearest(found, offset, reach))
         pairs += [Pair(refused, told, sign * offset) for refused, told, sign in chosen]
         refused, told, sign = chosen[0]
