@@ -126,7 +126,8 @@ class Reader:
         except CodecError as error:
             self._damage(str(error))
             return None
-        self.unknown.update(decoded.extra.keys())
+        if decoded.extra:
+            self.unknown.update(decoded.extra.keys())
         if isinstance(decoded.event, Unknown):
             self.unknown[decoded.event.kind] += 1
             return None
