@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from dataclasses import replace
 
+from tracer.containers import Container
 from tracer.events import (
     Call,
     Clock,
@@ -18,9 +19,11 @@ from tracer.events import (
     Holder,
     IcmpFate,
     IcmpReceived,
+    InContainer,
     Loss,
     Miss,
     MissCount,
+    NetnsContainers,
     NetnsInfo,
     Owners,
     PortDump,
@@ -28,6 +31,7 @@ from tracer.events import (
     SockError,
     SocketSeen,
     SocketView,
+    TargetChange,
     Task,
     Tick,
     Translation,
@@ -117,6 +121,9 @@ MISS = Miss(
     total=1,
     walk=Walk(visited=2, matching=1, lost=0, truncated=False, candidates=(SOCKET, SOCKET6)),
 )
+
+CONTAINER = Container("docker", "3f2a" * 16, "web", "alpine:3.20")
+SANDBOX = Container("containerd", "5ab0" * 16, None, None, "default/web", True, 1000, "k8s.io")
 
 EVENTS: tuple[Event, ...] = (
     HEADER,
@@ -238,6 +245,10 @@ EVENTS: tuple[Event, ...] = (
         proven=True,
     ),
     Close(time=4_100, task=TASK, socket=SOCKET),
+    NetnsContainers(4_101, 4026532179, BIG_COOKIE, (CONTAINER, SANDBOX)),
+    InContainer(4_102, TASK.pid, TASK.start_ns, CONTAINER),
+    TargetChange(4_103, "web", "started", 4026532179, BIG_COOKIE, CONTAINER),
+    TargetChange(4_104, "web", "ended", 4026532179, 0, SANDBOX),
     Counters(
         time=4_110,
         until=4_150,

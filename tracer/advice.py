@@ -17,7 +17,7 @@ def explain(incident: Incident) -> str:
     if cause is Cause.REMOTE:
         return _refused_elsewhere(incident)
     if socket is None:
-        where = netns_words(incident.netns.name, incident.netns.inum)
+        where = netns_words(incident.netns)
         return f"nothing holds UDP port {incident.datagram.dport} in {where}"
     if cause is Cause.CLOSED:
         return _closed(incident, socket)

@@ -64,7 +64,7 @@ class Between:
             to = endpoint(known.datagram.dst, known.datagram.dport)
             return [
                 f"others' datagrams to {asked} are translated to {to} in "
-                f"{netns_words(where.name, where.inum)}, this flow's are not: if it began before "
+                f"{netns_words(where)}, this flow's are not: if it began before "
                 f"the rule was there, {forget} has it begin anew"
             ]
         for record in self._table.unconnected(d.dport, incident.mono_ns):
@@ -72,7 +72,7 @@ class Between:
                 socket = describer.socket(record.view, incident.mono_ns)
                 return [
                     f"if {label(socket.processes)} on {socket.local} in "
-                    f"{netns_words(socket.netns.name, socket.netns.inum)} was meant and its port "
+                    f"{netns_words(socket.netns)} was meant and its port "
                     f"was published after this flow began, the flow goes on untranslated until "
                     f"{forget}"
                 ]
@@ -92,7 +92,7 @@ def _changed(incident: Incident) -> list[str]:
     changed = [c for c in incident.mismatch if sent.get(c.field) == c.socket != c.datagram]
     if not changed:
         return []
-    where = netns_words(nat.netns.name, nat.netns.inum)
+    where = netns_words(nat.netns)
     fields = " and ".join(check.field.value for check in changed)
     return [f"as it was sent its {fields} would have been right: NAT in {where} changed it"]
 

@@ -97,6 +97,7 @@ def _described(
     held = any(process.fd is not None for process in now.processes)
     return replace(
         earlier,
+        netns=now.netns,
         processes=now.processes if held else earlier.processes,
         closed=earlier.closed or now.closed,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, cast
 
 from tracer.addresses import endpoint, is_any
+from tracer.containers import SHORT
 from tracer.errnos import errno_name
 from tracer.events import (
     Call,
@@ -33,11 +35,15 @@ from tracer.incident import (
     Socket,
     Source,
 )
+from tracer.inhabitants import Inhabitants
 from tracer.match import Mismatch, is_connected
 from tracer.namespaces import Namespaces
 from tracer.provenance import Field, History, Unseen, setting, value
 from tracer.socktable import SocketRecord, SocketTable
 from tracer.timefmt import NS, Anchor
+
+# An id that an engine gave: no shell finds anything else in it.
+_ID = re.compile("[0-9a-f]{64}")
 
 # Why no call is named, in words.
 _UNSEEN: dict[Unseen, str] = {
@@ -56,8 +62,15 @@ _UNTRACED: dict[Field, str] = {
 class Describer:
     """Turns views, records and tasks into the incident's parts, by one clock anchor."""
 
-    def __init__(self, table: SocketTable, namespaces: Namespaces, anchor: Anchor | None) -> None:
+    def __init__(
+        self,
+        table: SocketTable,
+        namespaces: Namespaces,
+        anchor: Anchor | None,
+        inhabitants: Inhabitants | None = None,
+    ) -> None:
         self._table = table
+        self._inhabitants = inhabitants or Inhabitants(0)
         self._namespaces = namespaces
         self._anchor = anchor
 
@@ -82,7 +95,10 @@ class Describer:
         return Nat(b.src, b.sport, b.dst, b.dport, netns, translation.direction)
 
     def netns(self, inum: int, cookie: int) -> Netns:
-        return Netns(inum, cookie, self._namespaces.name(inum, cookie))
+        name = self._namespaces.name(inum, cookie)
+        # Containers that share the host's network do not make it theirs.
+        containers = self._namespaces.containers(inum, cookie) if name != "host" else ()
+        return Netns(inum, cookie, name, containers)
 
     def socket(self, view: SocketView, when: int) -> Socket:
         """A socket as ``view`` shows it at ``when``, with the history that led there."""
@@ -173,10 +189,13 @@ class Describer:
         return ()
 
     def _holder(self, holder: Holder) -> Process:
-        return Process(holder.pid, holder.comm, holder.fd, self._start(holder.start_ns))
+        container = self._inhabitants.container(holder.pid, holder.start_ns)
+        start = self._start(holder.start_ns)
+        return Process(holder.pid, holder.comm, holder.fd, start, container)
 
     def _task(self, task: Task) -> Process:
-        return Process(task.pid, task.comm, None, self._start(task.start_ns))
+        container = self._inhabitants.container(task.pid, task.start_ns)
+        return Process(task.pid, task.comm, None, self._start(task.start_ns), container)
 
     def _start(self, boottime: int) -> int | None:
         if not boottime or self._anchor is None:
@@ -223,18 +242,33 @@ def label(processes: Sequence[Process]) -> str:
     return f"{first.comm}[{first.pid}]" + (f" and {more} more" if more else "")
 
 
-def netns_words(name: str | None, inum: int) -> str:
-    """``netns web``, or by inode number where it has no name."""
-    return f"netns {name}" if name else f"netns {inum}"
+def netns_words(netns: Netns) -> str:
+    """``container web``, ``pod default/web``, ``netns web``; by number where nothing is known."""
+    if netns.pod is not None:
+        return f"pod {netns.pod}"
+    if netns.containers:
+        labels = [container.label for container in netns.workload]
+        return f"container{'s' if len(labels) > 1 else ''} {', '.join(labels)}"
+    return f"netns {netns.name or netns.inum}"
 
 
 def forget_flows(netns: Netns, family: Family, address: str, port: int) -> str:
     """The command that has conntrack forget what it tracks to a destination, in its namespace."""
     of6 = "-f ipv6 " if family == "ipv6" else ""
     command = f"conntrack -D {of6}-p udp --orig-dst {address} --orig-port-dst {port}"
-    if netns.name == "host":
-        return command
-    return f"ip netns exec {netns.name} {command}" if netns.name else f"{command} (in its netns)"
+    inside = enter(netns)
+    return f"{command} (in its netns)" if inside is None else inside + command
+
+
+def enter(netns: Netns) -> str | None:
+    """What to put before a command so that it runs in a namespace; None where that is not known."""
+    if netns.name is not None:
+        return f"ip netns exec {netns.name} " if netns.name != "host" else ""
+    for container in netns.containers:
+        if container.engine in ("docker", "podman") and _ID.fullmatch(container.id):
+            inspect = f"{container.engine} inspect -f '{{{{.State.Pid}}}}' {container.id[:SHORT]}"
+            return f"nsenter -t $({inspect}) -n "
+    return None
 
 
 def _local_and_peer(view: SocketView) -> LocalAndPeer:

@@ -81,6 +81,10 @@ class Episodes:
             if state is not None:
                 yield from state.episodes()
 
+    def judged(self) -> list[Episode]:
+        """The incident of each key, told or not."""
+        return [state.judged for state in self._keys if state.judged is not None]
+
     def translated(self, translation: Translation) -> list[KeyState]:
         """What goes on of a datagram at its receiver; from now on it is found by the four-tuple
         before as well."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from tracer.containers import Container
+
 Family = Literal["ipv4", "ipv6"]
 Fate = Literal["sent", "rate-limited"]
 
@@ -152,6 +154,8 @@ class Header:
     """--count of the live trace: it showed no more incidents than these."""
     selection: tuple[tuple[str, str], ...] = ()
     """Its filters, as (kind, word) pairs: tracer.select."""
+    following: tuple[str, ...] = ()
+    """What -c asked for: `TargetChange` events tell where that is, at first and later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +372,44 @@ class NetnsInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class NetnsContainers:
+    """The containers that have processes in a network namespace; none: others have, or its name
+    says whose it is. Told again when they have changed, and not when all processes are gone."""
+
+    kind: ClassVar[str] = "containers"
+    time: int
+    inum: int
+    cookie: int
+    containers: tuple[Container, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InContainer:
+    """A process that was found to be a container's, when it was first seen."""
+
+    kind: ClassVar[str] = "process"
+    time: int
+    pid: int
+    start_ns: int
+    """CLOCK_BOOTTIME, as in `Task` or in `Holder`."""
+    container: Container
+
+
+@dataclass(frozen=True, slots=True)
+class TargetChange:
+    """A container that -c asked for has started in a network namespace, or has ended there."""
+
+    kind: ClassVar[str] = "target"
+    time: int
+    spec: str
+    """As the user wrote it."""
+    state: Literal["started", "ended"]
+    inum: int
+    cookie: int
+    container: Container
+
+
+@dataclass(frozen=True, slots=True)
 class FourTuple:
     """The ends of a datagram."""
 
@@ -465,6 +507,9 @@ Event = (
     | SocketSeen
     | Owners
     | NetnsInfo
+    | NetnsContainers
+    | InContainer
+    | TargetChange
     | Translation
     | Counters
     | Loss

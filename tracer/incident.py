@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Literal
 
 from tracer.causes import Cause
+from tracer.containers import Container, of_pod, workload
 from tracer.events import Datagram, Family
 from tracer.match import Mismatch
 from tracer.timefmt import utc_text
@@ -15,9 +16,9 @@ SCHEMA = 1
 
 Json = dict[str, object]
 
-# The resolution of a process's start in /proc/PID/stat (USER_HZ is 100 on every architecture but
-# Alpha and ia64); the kernel's probes tell it exactly.
-_CLOCK_TICK_NS = 10_000_000
+CLOCK_TICK_NS = 10_000_000
+"""The resolution of a process's start in /proc/PID/stat (USER_HZ is 100 on every architecture but
+Alpha and ia64); the kernel's probes tell it exactly."""
 
 # Names of the codes of "destination unreachable": ICMP type 3 (include/uapi/linux/icmp.h) and
 # ICMPv6 type 1 (include/uapi/linux/icmpv6.h).
@@ -79,14 +80,41 @@ class Netns:
     inum: int
     cookie: int
     name: str | None
+    containers: tuple[Container, ...] = field(default=(), compare=False)
+    """Those in it, as far as known by now; none for the host's."""
+
+    @property
+    def workload(self) -> tuple[Container, ...]:
+        """Its containers but for a pod's sandbox, unless that is alone."""
+        return workload(self.containers) or self.containers
+
+    @property
+    def pod(self) -> str | None:
+        """The pod whose it is, as "namespace/name"."""
+        return of_pod(self.containers)
 
     def to_json(self) -> Json:
+        alone = self.workload[0] if len(self.workload) == 1 else None
         return {
             "inum": self.inum,
             "cookie": _id_text(self.cookie),
             "name": self.name,
-            "container": None,
+            "container": alone and container_json(alone),
+            "containers": [container_json(container) for container in self.containers],
+            "pod": self.pod,
         }
+
+
+def container_json(container: Container) -> Json:
+    """A container as the JSON stream tells of it."""
+    return {
+        "engine": container.engine or None,
+        "id": container.id,
+        "name": container.name,
+        "image": container.image,
+        "pod": container.pod,
+        "uid": container.uid,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +125,7 @@ class Process:
     comm: str
     fd: int | None
     start: int | None
+    container: Container | None = None
 
     def to_json(self) -> Json:
         return {
@@ -104,14 +133,14 @@ class Process:
             "comm": self.comm,
             "fd": self.fd,
             "start_time": _time(self.start),
-            "container": None,
+            "container": self.container and self.container.label,
         }
 
     def is_same(self, other: Process) -> bool:
         """Whether it is the same process, whatever either was called when: by number and start."""
         if self.pid != other.pid or self.start is None or other.start is None:
             return self.pid == other.pid
-        return abs(self.start - other.start) <= _CLOCK_TICK_NS
+        return abs(self.start - other.start) <= CLOCK_TICK_NS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from tracer.addresses import endpoint, is_any
 from tracer.causes import Cause
 from tracer.describe import Describer, label, netns_words
-from tracer.events import Call, Close, Miss, PortDump, ReceivedIcmp, SocketView
+from tracer.events import Call, Close, Miss, NetnsInfo, PortDump, ReceivedIcmp, SocketView
+from tracer.incident import Netns
 from tracer.match import Mismatch, Nearest, failing_checks, is_connected, nearest, takes_part
 from tracer.namespaces import Namespaces
 from tracer.onport import Ports
@@ -87,7 +88,7 @@ class Judge:
         """The verdict on a datagram that an ICMP from elsewhere tells of."""
         holders = self._namespaces.holders(icmp.sender)
         caveats = tuple(
-            f"the ICMP's sender {icmp.sender} is an address of {netns_words(h.name, h.inum)} on "
+            f"the ICMP's sender {icmp.sender} is an address of {self._name(h)} on "
             "this machine, where no such miss was seen"
             for h in holders[:_ELSEWHERE]
         )
@@ -212,6 +213,10 @@ class Judge:
             hints.append(f"closes are known since the trace began, {watched} s before")
         return Verdict(Cause.NO_SOCKET, hints=tuple(hints))
 
+    def _name(self, info: NetnsInfo) -> str:
+        containers = self._namespaces.containers(info.inum, info.cookie)
+        return netns_words(Netns(info.inum, info.cookie, info.name, containers))
+
     def _elsewhere(self, miss: Miss, describer: Describer) -> list[str]:
         """Sockets of other namespaces that hold the address and would have taken the datagram."""
         datagram = miss.datagram
@@ -223,7 +228,7 @@ class Judge:
             elsewhere = view.netns != miss.netns and record.closed is None
             if elsewhere and self._holds(view, datagram.dst) and _takes(view, miss):
                 socket = describer.socket(view, miss.time)
-                where = netns_words(socket.netns.name, view.netns)
+                where = netns_words(socket.netns)
                 hints.append(
                     f"{label(socket.processes)} on {socket.local} in {where} would have taken it: "
                     f"that namespace has {datagram.dst} too"

@@ -23,24 +23,29 @@ from tracer.events import (
     Header,
     IcmpFate,
     IcmpReceived,
+    InContainer,
     Loss,
     Miss,
     MissCount,
+    NetnsContainers,
     NetnsInfo,
     Owners,
     PortDump,
     ReceivedIcmp,
     SockError,
     SocketSeen,
+    TargetChange,
     Translation,
 )
 from tracer.incident import Incident
+from tracer.inhabitants import Inhabitants
 from tracer.judge import Judge, Verdict
 from tracer.namespaces import Namespaces
 from tracer.origin import OriginFinder
 from tracer.select import Selection
 from tracer.silence import NetnsSilence, Silence
 from tracer.socktable import Ends, SocketTable
+from tracer.targets import TargetSet
 from tracer.timefmt import NS, Anchor
 from tracer.told import ErrorsTold
 from tracer.totals import Limits, Stats
@@ -55,6 +60,18 @@ _LOSS_REACH_NS = NS
 # The ICMP of a miss that happened here arrives within this time of the evidence of it, which the
 # kernel renews once a second while the miss repeats.
 _RENEWED_NS = 1_500_000_000
+
+# Looked up for what came before, however long that took.
+_LOOKED_UP = (
+    NetnsInfo,
+    NetnsContainers,
+    InContainer,
+    TargetChange,
+    Owners,
+    PortDump,
+    Translation,
+    Counters,
+)
 
 # Losses remembered for the misses that come after them.
 _LOSSES = 64
@@ -76,25 +93,28 @@ class Linker:
 
     A miss is held for ``settle_ns`` of event time, because the errors told and the owners of
     sockets arrive after it. Nothing but the events decides what comes out, and when. ``targets``
-    are inode numbers of network namespaces: incidents that concern none of them are not told, nor
-    what ``selection`` does not want.
+    are inode numbers of network namespaces, to which come those of the containers it is told to be
+    ``following``: incidents that concern none of them are not told, nor what ``selection`` does not
+    want.
     """
 
     def __init__(
         self,
         targets: frozenset[int] = frozenset(),
         *,
+        following: bool = False,
         settle_ns: int = SETTLE_NS,
         closed_window_ns: int = CLOSED_WINDOW_NS,
         limits: Limits | None = None,
         selection: Selection | None = None,
     ) -> None:
-        self._targets = targets
+        self._targets = TargetSet(targets, following=following)
         self._selection = selection or Selection()
         self._settle_ns = settle_ns
         self._limits = limits = limits or Limits()
         self._table = SocketTable(limits.sockets, limits.closed, closed_window_ns)
         self._namespaces = Namespaces(limits.namespaces)
+        self._inhabitants = Inhabitants(limits.sockets)
         self._judge = Judge(self._table, self._namespaces, closed_window_ns)
         self._origins = OriginFinder(self._table, self._namespaces)
         self._between = Between(self._table, limits.errors)
@@ -126,9 +146,8 @@ class Linker:
 
         What was looked up has no part in time: it is only taken in.
         """
-        if isinstance(event, NetnsInfo | Owners | PortDump | Translation | Counters):
-            # Looked up for what came before, however long that took: it must not come too late for
-            # a miss that would settle by the look-up's own time.
+        if isinstance(event, _LOOKED_UP):
+            # It must not come too late for a miss that would settle by the look-up's own time.
             self._take(event)
             return self._drain()
         self._now = max(self._now, event.time)
@@ -174,11 +193,11 @@ class Linker:
 
     def _silences(self) -> tuple[NetnsSilence, ...]:
         """What died silently where, of the namespaces asked for."""
-        describer = Describer(self._table, self._namespaces, self._anchor)
+        describer = Describer(self._table, self._namespaces, self._anchor, self._inhabitants)
         return tuple(
             part
             for part in self._silence.parts(describer, doubtful=bool(self._counts.forgotten))
-            if not self._targets or part.netns.inum in self._targets
+            if self._targets.has(part.netns.inum, part.netns.cookie)
         )
 
     # Events
@@ -214,6 +233,12 @@ class Linker:
                 self._silence.read(event)
             case NetnsInfo():
                 self._namespaces.learn(event)
+            case NetnsContainers():
+                self._namespaces.inhabited(event)
+            case InContainer():
+                self._inhabitants.learn(event)
+            case TargetChange():
+                self._retarget(event)
             case Translation():
                 self._translated(event)
             case Loss():
@@ -350,6 +375,13 @@ class Linker:
         for episode in list(self._episodes.of_flow(flow_before(event))):
             if episode.received is not None and episode.verdict is None:
                 self._explained_here(episode)
+
+    def _retarget(self, change: TargetChange) -> None:
+        """What missed before a container was found to be a target may be asked for now."""
+        if self._targets.take(change):
+            for episode in self._episodes.judged():
+                if episode.incident is None:
+                    self._changed(episode)
 
     def _is_of_another(self, event: Translation) -> bool:
         """Whether an entry is of other sockets with the same addresses in other namespaces: a
@@ -534,7 +566,7 @@ class Linker:
 
     def _describer(self, episode: Episode) -> Describer:
         """By the clock at the miss: the times of an incident must not move between updates."""
-        return Describer(self._table, self._namespaces, episode.anchor)
+        return Describer(self._table, self._namespaces, episode.anchor, self._inhabitants)
 
     def _drain(self) -> list[IncidentUpdate]:
         out, self._out = self._out, []

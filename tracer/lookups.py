@@ -11,6 +11,7 @@ from tracer.events import (
     Close,
     Datagram,
     Event,
+    Holder,
     IcmpReceived,
     Miss,
     NetnsInfo,
@@ -18,6 +19,7 @@ from tracer.events import (
     PortDump,
     SockError,
     SocketView,
+    Task,
 )
 from tracer.lru import Lru
 from tracer.namespaces import same_netns
@@ -57,6 +59,20 @@ class Directory(Protocol):
     def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
         """The owners that could be looked up now; for the others ask again a little later."""
 
+    @property
+    def containers(self) -> Containers:
+        """Who looks for containers, in their own time."""
+
+
+class Containers(Protocol):
+    """Takes what is to be looked up; its answers are events of a later step."""
+
+    def want_netns(self, inum: int, cookie: int, hint_pids: Iterable[int] = ()) -> None:
+        """Have the containers of a namespace looked up, through processes seen in it at first."""
+
+    def want_process(self, pid: int, start_ns: int) -> None:
+        """Have the container of a process looked up, while it is there."""
+
 
 class Lookups:
     """Sees every event of a trace, and makes the events of what it has looked up for them."""
@@ -73,11 +89,14 @@ class Lookups:
         """Inodes whose hints led nowhere: they wait for a scan of all processes."""
         self._users: Lru[int, int] = Lru(limit)
         """Inode -> the process last seen calling on that socket."""
+        self._met: Lru[tuple[int, int], int] = Lru(limit)
+        """Processes met, by number and start: their containers have been asked for."""
 
     def note(self, event: Event) -> None:
         """Take notice of what an event mentions, and of what another look-up told."""
         if isinstance(event, Call):
             self._used(event)
+            self._meet(event.task)
             self._namespaces.meet(event.after.netns, event.after.netns_cookie, event.task.pid)
         elif isinstance(event, Miss):
             self._namespaces.meet(event.netns, event.netns_cookie)
@@ -95,14 +114,18 @@ class Lookups:
         elif isinstance(event, SockError):
             self._want(event.socket, event.time, again=True)
         elif isinstance(event, Close):
+            self._meet(event.task)
             # Its inode may be another socket's tomorrow.
             self._owned.pop(event.socket.inode)
             for known in (self._wanted, self._waiting, self._users):
                 known.pop(event.socket.inode)
         elif isinstance(event, NetnsInfo):
             self._namespaces.infos.put(event.inum, event)
+            self._directory.containers.want_netns(event.inum, event.cookie)
         elif isinstance(event, Owners):
             self._found(event)
+            for holder in event.holders:
+                self._meet(holder)
 
     @property
     def owed(self) -> bool:
@@ -131,6 +154,13 @@ class Lookups:
     def refresh_namespaces(self) -> None:
         """Have every known namespace looked at again; only what changed becomes an event."""
         self._namespaces.due.update(info.inum for info in self._namespaces.infos)
+
+    def _meet(self, process: Task | Holder) -> None:
+        """A process was seen: which container it is in is asked once, while it is there."""
+        key = (process.pid, process.start_ns)
+        if key not in self._met:
+            self._met.put(key, process.pid)
+            self._directory.containers.want_process(*key)
 
     def _used(self, call: Call) -> None:
         """A process called on a socket: where to look for its owners, who may be others now."""
@@ -220,7 +250,9 @@ class _Namespaces:
                 continue
             self.due.discard(inum)
             self._not_before.put(inum, now + REFRESH_NS)
-            info = directory.netns(inum, filter(None, [self._users.get(inum)]))
+            hints = tuple(filter(None, [self._users.get(inum)]))
+            directory.containers.want_netns(inum, self._cookies.get(inum) or 0, hints)
+            info = directory.netns(inum, hints)
             met = info is not None and self._is_the_one_met(info)
             self._renamed.discard(inum)
             if info is None or not met:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tracer.addresses import is_loopback, unmapped
-from tracer.events import NetnsInfo
+from tracer.containers import Container
+from tracer.events import NetnsContainers, NetnsInfo
 from tracer.lru import Lru
 
 
@@ -19,6 +20,7 @@ class Namespaces:
 
     def __init__(self, limit: int) -> None:
         self._known: Lru[int, NetnsInfo] = Lru(limit)
+        self._inhabited: Lru[int, NetnsContainers] = Lru(limit)
         self._links: dict[int, dict[int, str]] = {}
         self._addresses: dict[int, frozenset[str]] = {}
 
@@ -38,6 +40,15 @@ class Namespaces:
         """The namespace's name; a reused inode number, told by the cookie, has none."""
         info = self._info(inum, cookie)
         return info.name if info else None
+
+    def inhabited(self, event: NetnsContainers) -> None:
+        """Take in which containers are in a namespace."""
+        self._inhabited.put(event.inum, event)
+
+    def containers(self, inum: int, cookie: int) -> tuple[Container, ...]:
+        """The containers last seen in a namespace; none for another one of a reused number."""
+        found = self._inhabited.get(inum)
+        return found.containers if found and same_netns(found.cookie, cookie) else ()
 
     def links(self, inum: int, cookie: int = 0) -> Mapping[int, str]:
         """Interface names by ifindex."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from tracer.addresses import ANY4, ANY6, endpoint, is_loopback
 from tracer.advice import tied_by_connect
 from tracer.causes import Cause
-from tracer.describe import forget_flows, label, netns_words
+from tracer.describe import enter, forget_flows, label, netns_words
 from tracer.incident import Incident, SetBy, Socket
 from tracer.match import Mismatch
 
@@ -159,7 +159,7 @@ def _before_nat(incident: Incident, check: Mismatch) -> str:
     nat, d = incident.nat, incident.datagram
     if nat is None or nat.direction == "reply" or nat.src != check.socket:
         return ""
-    where = netns_words(nat.netns.name, nat.netns.inum)
+    where = netns_words(nat.netns)
     return (
         f"{where} translates {endpoint(nat.src, nat.sport)} to {endpoint(d.src, d.sport)}: leave "
         "the socket unconnected, connect() it to what arrives, or exempt these from masquerading"
@@ -299,7 +299,7 @@ def _nothing_there(incident: Incident) -> str:
             "without IPV6_V6ONLY, or send to an IPv4 address"
         )
     return (
-        f"start the service in {netns_words(netns.name, netns.inum)}, or send to where it is: "
+        f"start the service in {netns_words(netns)}, or send to where it is: "
         f"{_enter(incident)}ss -uanp 'sport = :{port}' shows who holds the port (UDP has no "
         "listening state, so ask with -a, not -l)"
     )
@@ -368,10 +368,9 @@ def _hooks(incident: Incident) -> tuple[str, ...]:
 
 
 def _where(incident: Incident) -> str:
-    return netns_words(incident.netns.name, incident.netns.inum)
+    return netns_words(incident.netns)
 
 
 def _enter(incident: Incident) -> str:
     """What to put before a command so that it looks at the incident's netns."""
-    name = incident.netns.name
-    return f"ip netns exec {name} " if name and name != "host" else ""
+    return enter(incident.netns) or ""

@@ -12,6 +12,7 @@ from tracer.causes import Cause
 from tracer.episode import Episode
 from tracer.events import Family
 from tracer.incident import Incident, Process, Socket
+from tracer.targets import TargetSet
 
 Direction = Literal["both", "in", "out"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
@@ -34,19 +35,20 @@ class Selection:
     processes: tuple[str, ...] = ()
     families: tuple[Family, ...] = ()
 
-    def concerns(self, targets: frozenset[int], episode: Episode) -> bool:
-        """Whether an incident happens to one of the namespaces asked for; none means all."""
-        if not targets:
+    def concerns(self, targets: TargetSet, episode: Episode) -> bool:
+        """Whether an incident happens to one of the namespaces asked for."""
+        if targets.everything:
             return True
-        out = {error.socket.netns for error in episode.told.values()}
-        if episode.origin.socket is not None:
-            out.add(episode.origin.socket.netns)
-        into = {episode.miss.netns}
+        miss = episode.miss
+        views = [error.socket for error in episode.told.values()]
+        views += filter(None, [episode.origin.socket])
+        out = {(view.netns, view.netns_cookie) for view in views}
+        into = {(miss.netns, miss.netns_cookie)}
         if episode.received is not None:
             # What another machine refused went out from where its ICMP came in.
             out, into = out | into, set()
         wanted = {"in": into, "out": out, "both": into | out}[self.direction]
-        return not targets.isdisjoint(wanted)
+        return any(targets.has(inum, cookie, miss.time) for inum, cookie in wanted)
 
     def wants(self, incident: Incident) -> bool:
         """Whether the filters let an incident through."""

@@ -7,7 +7,7 @@ the same points and shows exactly what the live trace showed.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -15,9 +15,19 @@ from typing import Protocol
 from tracer import __version__
 from tracer.completion import Completion, Reader
 from tracer.counting import BATCH_NS, LONG_BATCH_NS, Counting, Source
-from tracer.events import Clock, End, Event, Header, Tick
+from tracer.events import (
+    Clock,
+    End,
+    Event,
+    Header,
+    InContainer,
+    NetnsContainers,
+    TargetChange,
+    Tick,
+)
 from tracer.link import SETTLE_NS
 from tracer.log import Consumer, Log
+from tracer.lookups import Containers as Wanted
 from tracer.lookups import Directory, Lookups
 from tracer.recording.codec import FORMAT
 from tracer.recording.writer import Writer
@@ -25,7 +35,7 @@ from tracer.schedule import GRACE_NS, Schedule
 from tracer.signals import Stop
 from tracer.system.clock import boot_id
 from tracer.system.snapshot import Snapshot
-from tracer.system.targets import Targets
+from tracer.system.targets import OnlyTargets, Targets
 
 
 class Session(Protocol):
@@ -49,6 +59,9 @@ class Session(Protocol):
     def drain(self) -> list[Event]:
         """All that there is by now, with the kernel's counters as they are after it."""
 
+    def keep_only(self, netns: Iterable[int] | None) -> None:
+        """Drop the misses of all other namespaces in the kernel; None: of none."""
+
 
 class Machine(Directory, Reader, Source, Protocol):
     """What the loop asks the system for (tracer.system.machine)."""
@@ -58,6 +71,28 @@ class Machine(Directory, Reader, Source, Protocol):
 
     def snapshot(self) -> Snapshot:
         """All namespaces, UDP sockets and their owners."""
+
+    @property
+    def containers(self) -> Containers:
+        """Who looks for containers, and follows those asked for."""
+
+
+class Containers(Wanted, Protocol):
+    """What the loop asks about containers, whose answers come when they are there."""
+
+    def events(self) -> Sequence[NetnsContainers | InContainer | TargetChange]:
+        """What has been found since the last call."""
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until what was wanted is there, at most so long; returns whether it is."""
+
+    def close(self) -> None:
+        """End the looking."""
+
+
+NAMES_S = 2.0
+"""How long the start waits for the names of what is there: engines' files that hang hold up no
+trace."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +107,8 @@ class Plan:
     selection: tuple[tuple[str, str], ...] = ()
     """The filters, as (kind, word) pairs: tracer.select."""
     duration_ns: int | None = None
+    only_targets: bool = False
+    """Misses of other namespaces than the targets are not wanted at all (--direction in)."""
     recording_only: bool = False
     """Without its recording the trace is worth nothing: a failure to write ends it."""
 
@@ -110,6 +147,9 @@ class Trace:
         """How long it took to read all misses."""
         self._log = Log(consumer, self._lookups, say, writer, plan.recording_only)
         self._status = status
+        self._only = OnlyTargets(plan.targets) if plan.only_targets else None
+        if self._only is not None:
+            session.keep_only(self._only.wanted)
         self._begun = False
         """The log has its header."""
         self._schedule = Schedule(machine.now(), plan.duration_ns)
@@ -144,6 +184,8 @@ class Trace:
         first = [*snapshot.events, *self._session.poll(0)]
         first.sort(key=lambda event: event.time)
         self._log.put_all(self._completion.complete(first))
+        self._machine.containers.settle(NAMES_S)
+        self._put_containers()
         self._count_all()
         self._schedule = Schedule(self._machine.now(), self._plan.duration_ns)
         self._stop.begin()
@@ -163,6 +205,7 @@ class Trace:
             argv=self._plan.argv,
             targets=self._plan.targets.inums,
             target_names=self._plan.targets.names,
+            following=self._plan.targets.containers,
             probes=self._session.probes,
             missing=self._session.missing,
             unproven=self._session.unproven,
@@ -210,9 +253,20 @@ class Trace:
             self._log.put_all([event])
 
     def _look_up(self) -> None:
+        self._put_containers()
         found = self._lookups.events(self._machine.now())
         self._counting.meet(found)
         self._log.put_all(found)
+
+    def _put_containers(self) -> None:
+        """What was found of containers meanwhile, and where those asked for are by now."""
+        found = self._machine.containers.events()
+        self._log.put_all(found)
+        changes = [event for event in found if isinstance(event, TargetChange)]
+        if changes and self._only is not None:
+            for change in changes:
+                self._only.take(change)
+            self._session.keep_only(self._only.wanted)
 
     def _count_some(self) -> None:
         """Read the counters of some namespaces that are due: events must not wait long."""

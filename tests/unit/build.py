@@ -33,6 +33,8 @@ from tracer.events import (
 
 HOST, BOX, OTHER = 4026531840, 4026532179, 4026532301
 COOKIES = {HOST: 1, BOX: 7, OTHER: 9}
+NO_CONTAINER: dict[str, object] = {"container": None, "containers": [], "pod": None}
+"""A namespace's containers in JSON, where it has none."""
 MS = 1_000_000
 START = 800_000 * MS
 """Monotonic time of the header; every ``ms`` below counts from it."""

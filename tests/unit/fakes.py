@@ -11,9 +11,12 @@ from tracer.events import (
     Counters,
     Datagram,
     Event,
+    InContainer,
+    NetnsContainers,
     NetnsInfo,
     Owners,
     SocketView,
+    TargetChange,
     Translation,
 )
 from tracer.link import IncidentUpdate
@@ -53,6 +56,31 @@ class FakeTracker:
 
 
 @dataclass
+class FakeContainers:
+    """Finds what it is given, when it is asked for events; what it was asked to look up."""
+
+    found: list[NetnsContainers | InContainer | TargetChange] = field(default_factory=list)
+    netns: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
+    processes: list[tuple[int, int]] = field(default_factory=list)
+
+    def want_netns(self, inum: int, cookie: int, hint_pids: Iterable[int] = ()) -> None:
+        self.netns.append((inum, cookie, tuple(hint_pids)))
+
+    def want_process(self, pid: int, start_ns: int) -> None:
+        self.processes.append((pid, start_ns))
+
+    def events(self) -> list[NetnsContainers | InContainer | TargetChange]:
+        found, self.found = self.found, []
+        return found
+
+    def settle(self, seconds: float) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
 class FakeMachine:
     """Knows the time, and what it is told to know."""
 
@@ -65,6 +93,7 @@ class FakeMachine:
     unread: str | None = None
     """Why these are not all."""
     tracker: FakeTracker = field(default_factory=FakeTracker)
+    containers: FakeContainers = field(default_factory=FakeContainers)
     counted: dict[int, Counters] = field(default_factory=dict)
     """What the counters of each namespace are, by its number."""
 
@@ -119,6 +148,8 @@ class FakeSession:
     drained: list[int] = field(default_factory=list)
     """When `drain` was called."""
     polls: int = 0
+    only: list[tuple[int, ...] | None] = field(default_factory=list)
+    """What `keep_only` was called with."""
     probes: tuple[str, ...] = ("connect", "icmp")
     unproven: tuple[str, ...] = ("limit",)
     missing: tuple[tuple[str, str], ...] = (("autobind", "no such symbol"),)
@@ -137,6 +168,9 @@ class FakeSession:
         self.drained.append(self.machine.time)
         left, self.left = self.left, []
         return left
+
+    def keep_only(self, netns: Iterable[int] | None) -> None:
+        self.only.append(None if netns is None else tuple(netns))
 
     def close(self) -> None:
         pass

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from tests.unit.linking import updates
 from tracer.cli.main import udptrace
-from tracer.cli.sources import find_sources
+from tracer.cli.sources import Asked, find_sources
 from tracer.events import Event
 from tracer.recording import codec
 from tracer.report.groups import Groups
@@ -25,7 +25,7 @@ def write(path: Path, events: Iterable[Event]) -> str:
 
 def report_on(*paths: str) -> Report:
     """The report on recordings."""
-    return make_report(find_sources(paths, (), (), None), lambda reader, events: events)
+    return make_report(find_sources(paths, Asked()), lambda reader, events: events)
 
 
 def groups_of(*events: Event) -> tuple[Group, ...]:

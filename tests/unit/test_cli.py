@@ -198,7 +198,8 @@ def test_replay_with_other_filters(recording: Path) -> None:
 
 
 def test_a_direction_needs_a_target() -> None:
-    assert failed(run("live", "--direction", "in"), 2) == "--direction in: of what? add -N or -p"
+    message = failed(run("live", "--direction", "in"), 2)
+    assert message == "--direction in: of what? add -c, -N or -p"
 
 
 def test_replay_reports_damage_and_goes_on(recording: Path) -> None:

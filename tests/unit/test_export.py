@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from tests.unit import scenes
-from tests.unit.build import count, end, gram, header, loss, miss, received
+from tests.unit.build import BOX, at, count, end, gram, header, loss, miss, received
 from tests.unit.linking import updates
 from tests.unit.report import invoke, write
 from tests.unit.test_golden import GOLDEN, compare
 from tests.unit.test_report_golden import RECORDING
-from tracer.events import Event, IcmpFate
+from tracer.containers import Container
+from tracer.events import Event, IcmpFate, InContainer, NetnsContainers
 from tracer.export import pcapng
 from tracer.export.csv import COLUMNS, cell
 from tracer.export.finished import Finished
@@ -97,6 +98,18 @@ def test_the_verdict_is_the_comment_and_the_packet_is_said_to_be_rebuilt(tmp_pat
     assert "sent by: nc[3467] fd 3, netns host" in text
     assert text.count("udptrace: reconstructed from the recorded headers") == 4
     assert "told: nc[3467]: ECONNREFUSED" in text
+
+
+def test_the_container_is_in_the_comment_and_in_the_row(tmp_path: Path) -> None:
+    web = Container("docker", "c" * 64, "web", "nginx:1.27")
+    events = scenes.run_b()
+    events[3:3] = [NetnsContainers(at(0.3), BOX, 7, (web,)), InContainer(at(0.4), 3467, 0, web)]
+    path = exported(tmp_path, *events)
+    text = tool("tshark", "-r", str(path), "-T", "fields", "-e", "frame.comment")
+    assert "container web (docker, nginx:1.27)" in text
+    done = invoke("export", "--to", "csv", str(tmp_path / "recording"))
+    row = next(csv.DictReader(io.StringIO(done.stdout_bytes.decode(), newline="")))
+    assert (row["socket_container"], row["netns_containers"]) == ("web", "web")
 
 
 def test_ipv6_has_valid_checksums(tmp_path: Path) -> None:

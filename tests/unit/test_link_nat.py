@@ -8,6 +8,7 @@ from dataclasses import replace
 from tests.unit.build import (
     BOX,
     HOST,
+    NO_CONTAINER,
     OTHER,
     at,
     bind,
@@ -60,7 +61,7 @@ def test_the_ends_before_and_who_translated() -> None:
         "sport": 4000,
         "dst": "192.0.2.1",
         "dport": 8053,
-        "netns": {"inum": HOST, "cookie": "1", "name": "host", "container": None},
+        "netns": {"inum": HOST, "cookie": "1", "name": "host", **NO_CONTAINER},
         "direction": "original",
     }
 

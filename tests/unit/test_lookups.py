@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.samples import EVENTS, MISS, SOCKET, SOCKET6, TASK
-from tests.unit.fakes import FakeTracker
+from tests.unit.fakes import FakeContainers, FakeTracker
 from tracer.events import Call, Close, Event, Holder, Miss, NetnsInfo, Owners, PortDump, SockError
 from tracer.lookups import REFRESH_NS, Lookups
 
@@ -21,6 +21,7 @@ class FakeDirectory:
 
     def __init__(self) -> None:
         self.tracker = FakeTracker()
+        self.containers = FakeContainers()
         self.infos: dict[int, NetnsInfo] = {}
         self.known_owners: dict[int, tuple[Holder, ...]] = {}
         self.asked: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []

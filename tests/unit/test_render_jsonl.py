@@ -8,6 +8,7 @@ from dataclasses import replace
 from tests.unit.build import (
     BOX,
     HOST,
+    NO_CONTAINER,
     at,
     bind,
     counters,
@@ -66,7 +67,7 @@ def test_the_keys_of_an_incident_in_order() -> None:
     assert " ".join(incident["socket"]) == SOCKET_KEYS
     assert " ".join(incident["origin"]) == SOCKET_KEYS
     assert " ".join(incident["told"][0]) == "socket error time"
-    assert " ".join(incident["netns"]) == "inum cookie name container"
+    assert " ".join(incident["netns"]) == "inum cookie name container containers pod"
     assert " ".join(incident["icmp"]) == "type code name status from"
     assert " ".join(incident["lookup"]) == "passes visited matching truncated caller"
     assert " ".join(incident["mismatch"][0]) == "field socket datagram set_by"
@@ -171,7 +172,7 @@ def test_the_counters_come_before_the_end() -> None:
         "schema": 1,
         "time": "2026-11-22T12:03:02.000000000Z",
         "mono_ns": at(2000),
-        "netns": {"inum": BOX, "cookie": "7", "name": "web", "container": None},
+        "netns": {"inum": BOX, "cookie": "7", "name": "web", **NO_CONTAINER},
         "since": "2026-11-22T12:03:00.002000000Z",
         "final": True,
         "gone": False,

@@ -15,6 +15,8 @@ import pytest
 
 from tests.unit.build import (
     BOX,
+    MS,
+    at,
     bind,
     connect,
     end,
@@ -29,7 +31,8 @@ from tests.unit.build import (
 )
 from tests.unit.report import invoke, write
 from tests.unit.test_hostile import lying_recording
-from tracer.events import Event
+from tracer.containers import Container
+from tracer.events import Event, InContainer, NetnsContainers
 from tracer.render.report_markdown import escape
 from tracer.text import clean
 
@@ -66,6 +69,7 @@ def hostile(name: str) -> list[Event]:
         host=name, kernel=name, machine=name, version=name, argv=("udptrace", name),
         boot_id=name, missing=((name, name),), unproven=(name,),
     )  # fmt: skip
+    container = Container(name, "a" * 64, name, name, pod=name)
     links = ((1, "lo"), (2, name))
     datagram = gram("10.0.0.1:40000", "10.0.0.2:53", ifname=name)
     missed = replace(miss(3000, datagram, server, netns=BOX), caller=name)
@@ -73,6 +77,9 @@ def hostile(name: str) -> list[Event]:
         head,
         namespace(0.1, BOX, name, "10.0.0.2", links=links),
         namespace(0.2, 4026531840, name, "10.0.0.1", links=links),
+        NetnsContainers(at(0.3), BOX, 7, (container, replace(container, id="b" * 64))),
+        InContainer(at(0.4), 77, 790_000 * MS, container),
+        InContainer(at(0.4), 78, 790_000 * MS, container),
         bind(1000, replace(server, state=7, peer="0.0.0.0", pport=0), by=by),
         connect(1500, replace(server, state=7, peer="0.0.0.0", pport=0), server, by=by),
         connect(2000, replace(client, state=7, peer="0.0.0.0", pport=0), client, by=by),

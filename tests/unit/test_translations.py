@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.samples import MISS
-from tests.unit.fakes import FakeTracker
+from tests.unit.fakes import FakeContainers, FakeTracker
 from tracer.events import FourTuple, NetnsInfo, Translation
 from tracer.lookups import Lookups
 from tracer.translations import AGAIN_NS, OTHERS, QUESTIONS, Translations
@@ -160,6 +160,7 @@ def test_a_namespace_that_translates_is_looked_at_for_its_name() -> None:
 
     class Directory:
         tracker = FakeTracker(OWN, {RECEIVER: None, ROUTER: entry(ROUTER)})
+        containers = FakeContainers()
 
         def netns(self, inum: int, hint_pids: object) -> NetnsInfo:
             return NetnsInfo(1, inum, 0, f"n{inum}", (), ())

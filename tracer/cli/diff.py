@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from tracer.cli.options import habit_option, json_or_text_option
 from tracer.cli.output import write_out
 from tracer.cli.progress import watched
-from tracer.cli.sources import find_sources, source_options
+from tracer.cli.sources import Asked, find_sources, source_options
 from tracer.errors import BadAnswer
 from tracer.render.diff import diff_json, diff_text
 from tracer.report.diff import diff
@@ -34,9 +36,7 @@ def command(
     after: str,
     output_format: str,
     tolerance: float,
-    netns: tuple[str, ...],
-    selection: tuple[tuple[str, str], ...],
-    closed_window_ns: int | None,
+    **asked: Any,
 ) -> None:
     """Compare the recording AFTER with the recording BEFORE: culprits new and gone, and rates.
 
@@ -44,8 +44,7 @@ def command(
     one at a higher rate.
     """
     one, other = (
-        make_report(find_sources([path], netns, selection, closed_window_ns), watched)
-        for path in (before, after)
+        make_report(find_sources([path], Asked(**asked)), watched) for path in (before, after)
     )
     found = diff(one, other, tolerance / 100)
     write_out(None, diff_json(found) if output_format == "json" else diff_text(found), ())

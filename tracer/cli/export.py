@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import click
 
 from tracer.cli.options import habit_option
 from tracer.cli.output import write_out
 from tracer.cli.progress import watched
-from tracer.cli.sources import find_sources, source_options
+from tracer.cli.sources import Asked, find_sources, source_options
 from tracer.cli.streams import say
 from tracer.errors import UsageError
 from tracer.export.finished import Finished
@@ -37,9 +38,7 @@ def command(
     file: str,
     to: str,
     output: str | None,
-    netns: tuple[str, ...],
-    selection: tuple[tuple[str, str], ...],
-    closed_window_ns: int | None,
+    **asked: Any,
 ) -> None:
     """Write the incidents of the recording FILE for Wireshark, a spreadsheet or a script.
 
@@ -47,7 +46,7 @@ def command(
     """
     if to == "pcapng" and output in (None, "-") and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError("--to pcapng: not to a terminal; add -o FILE")
-    (source,) = find_sources([file], netns, selection, closed_window_ns)
+    (source,) = find_sources([file], Asked(**asked))
     finished = Finished()
     incidents = _incidents(source, finished)
     if to == "pcapng":

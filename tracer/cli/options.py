@@ -76,11 +76,20 @@ habit_option = click.option(
 
 target_options = _all_of(
     click.option(
+        "-c",
+        "--container",
+        "containers",
+        multiple=True,
+        metavar="NAME|ID|NAMESPACE/POD",
+        help="Show only what concerns this container's network namespace. May be repeated, as the "
+        "next two. A pod's container is NAMESPACE/POD/CONTAINER.",
+    ),
+    click.option(
         "-N",
         "--netns",
         multiple=True,
         metavar="NAME|PATH|INUM|host|all",
-        help="Show only what concerns this network namespace. May be repeated.",
+        help="The same for a network namespace.",
     ),
     click.option(
         "-p",
@@ -89,7 +98,7 @@ target_options = _all_of(
         type=click.IntRange(min=1),
         multiple=True,
         metavar="PID",
-        help="The same for the network namespace of a process, as nsenter -t.",
+        help="The same for that of a process, as nsenter -t.",
     ),
 )
 
@@ -167,6 +176,11 @@ closed_window_option = click.option(
 )
 
 trace_options = _all_of(
+    click.option(
+        "--wait",
+        is_flag=True,
+        help="Let -c name containers that do not run yet, and trace them from their start.",
+    ),
     click.option(
         "--duration",
         "duration_ns",

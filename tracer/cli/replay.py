@@ -7,14 +7,22 @@ from typing import Any
 
 import click
 
-from tracer.cli.options import closed_window_option, habit_option, output_options, selecting
+from tracer.cli.options import (
+    closed_window_option,
+    habit_option,
+    output_options,
+    selecting,
+    target_options,
+)
 from tracer.cli.streams import say, show
 from tracer.cli.view import make_presenter, tell_summary
 from tracer.errors import UsageError
-from tracer.events import Call, Header, Miss, NetnsInfo
+from tracer.events import Header
 from tracer.recording.errors import RecordingError
+from tracer.recording.named import Named
 from tracer.recording.reader import Reader
 from tracer.select import Selection, selection_of
+from tracer.targets import ALL
 from tracer.text import clean
 
 
@@ -23,22 +31,18 @@ class ReplayOptions:
     """The options of `replay`."""
 
     file: str
-    netns: tuple[str, ...]
-    closed_window_ns: int | None
-    output_format: str
-    color: str
+    netns: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
+    containers: tuple[str, ...] = ()
+    closed_window_ns: int | None = None
+    output_format: str = "text"
+    color: str = "never"
     selection: tuple[tuple[str, str], ...] = ()
 
 
 @click.command("replay")
 @click.argument("file")
-@click.option(
-    "-N",
-    "--netns",
-    multiple=True,
-    metavar="NAME|INUM|host|all",
-    help="Show what concerns this network namespace instead of what the trace showed.",
-)
+@target_options
 @output_options
 @habit_option
 @closed_window_option
@@ -47,8 +51,8 @@ def command(**options: Any) -> None:
     """Show the incidents of the recording FILE (- for standard input).
 
     It shows what the live trace showed, of the namespaces and with the filters that one was asked
-    for. Filters given here take the place of those; `-N all` shows everything that was recorded.
-    No root, BCC or Linux is needed.
+    for. Targets and filters given here take the place of those; `-N all` shows everything that was
+    recorded. No root, BCC or Linux is needed.
     """
     replay(ReplayOptions(**options))
 
@@ -62,6 +66,7 @@ def replay(options: ReplayOptions) -> None:
             options.color,
             lambda text: show(text, flush=False),
             targets=header.targets,
+            following=bool(header.following),
             closed_window_ns=options.closed_window_ns or header.closed_window_ns,
             settle_ns=header.settle_ns,
             limit=header.count,
@@ -82,7 +87,7 @@ def asked_header(header: Header, options: ReplayOptions) -> Header:
 
     Raises RecordingError and UsageError.
     """
-    if options.netns:
+    if options.netns or options.pids or options.containers:
         header = _retargeted(header, options)
     if options.selection:
         header = replace(header, selection=options.selection, count=None)
@@ -100,37 +105,18 @@ def asked_selection(header: Header, options: ReplayOptions) -> Selection:
 def _retargeted(header: Header, options: ReplayOptions) -> Header:
     """The header for other targets than the trace had; then its --count means nothing."""
     found: list[tuple[int, str]] = []
-    if "all" not in options.netns:
-        known = _namespaces(options.file)
+    if ALL not in options.netns:
+        if options.file == "-":
+            raise UsageError("-c, -N, -p: standard input cannot be searched for it; name a file")
+        with Reader(options.file) as reader:
+            named = Named(reader)
         for spec in map(clean, options.netns):
-            found += [(inum, spec) for inum in _resolve(spec, known)]
+            found += [(inum, spec) for inum in named.netns(spec)]
+        for pid in options.pids:
+            found += [(inum, f"pid {pid}") for inum in named.process(pid)]
+        for spec in map(clean, options.containers):
+            found += [(inum, f"container {spec}") for inum in named.container(spec)]
     inums, names = tuple(inum for inum, _ in found), tuple(name for _, name in found)
-    return replace(header, targets=inums, target_names=names, selection=(), count=None)
-
-
-def _resolve(spec: str, known: dict[int, set[str]]) -> list[int]:
-    """The namespaces a name or a number means; a name may have been given to several in turn."""
-    found = [inum for inum, names in known.items() if spec in (str(inum), *names)]
-    if not found:
-        names = sorted(set().union(*known.values()))
-        raise UsageError(
-            f"-N {spec}: no network namespace of this name or number in the recording"
-            f" (there are: {', '.join(names) or 'none with a name'})"
-        )
-    return found
-
-
-def _namespaces(path: str) -> dict[int, set[str]]:
-    """Every namespace that the recording tells of, with its names."""
-    if path == "-":
-        raise UsageError("-N: standard input cannot be searched for it; name a file")
-    known: dict[int, set[str]] = {}
-    with Reader(path) as reader:
-        for event in reader:
-            if isinstance(event, NetnsInfo):
-                known.setdefault(event.inum, set()).update(filter(None, [event.name]))
-            elif isinstance(event, Miss):
-                known.setdefault(event.netns, set())
-            elif isinstance(event, Call):
-                known.setdefault(event.after.netns, set())
-    return known
+    return replace(
+        header, targets=inums, target_names=names, following=(), selection=(), count=None
+    )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import click
 
 from tracer.cli.options import habit_option, wants_color
 from tracer.cli.output import write_out
 from tracer.cli.progress import watched
-from tracer.cli.sources import find_sources, source_options
+from tracer.cli.sources import Asked, find_sources, source_options
 from tracer.report.make import make_report
 from tracer.report.model import Report
 
@@ -43,9 +44,7 @@ def command(
     output_format: str,
     output: str | None,
     top: int,
-    netns: tuple[str, ...],
-    selection: tuple[tuple[str, str], ...],
-    closed_window_ns: int | None,
+    **asked: Any,
 ) -> None:
     """Explain recordings afterwards: who refused what, how often, and what is in doubt.
 
@@ -53,7 +52,7 @@ def command(
     are one trace; of several hosts, what one refused and another was told is one incident. No root,
     BCC or Linux is needed.
     """
-    sources = find_sources(files, netns, selection, closed_window_ns)
+    sources = find_sources(files, Asked(**asked))
     report = make_report(sources, watched)
     write_out(output, _pieces(report, output_format, top, to_file=output is not None), files)
 

@@ -28,6 +28,8 @@ class TraceOptions:
 
     netns: tuple[str, ...]
     pids: tuple[int, ...]
+    containers: tuple[str, ...]
+    wait: bool
     closed_window_ns: int | None
     settle_ns: int | None
     duration_ns: int | None
@@ -51,13 +53,10 @@ def run_trace(options: TraceOptions) -> None:
     stop.install()
     if options.ready_file:
         remove_ready(options.ready_file)
-    targets = resolve_targets(options.netns, options.pids)
-    only = _only(options, targets)
+    targets = _targets(options)
     with ExitStack() as stack:
         writer = stack.enter_context(closing(Writer(options.write))) if options.write else None
         session = stack.enter_context(closing(_open_session(options)))
-        if only:
-            session.keep_only(only)
         from tracer.cli.watching import Watch
 
         watch = Watch(options, targets, began)
@@ -65,12 +64,21 @@ def run_trace(options: TraceOptions) -> None:
     watch.sum_up()
 
 
-def _only(options: TraceOptions, targets: Targets) -> tuple[int, ...]:
-    """The namespaces whose misses alone are wanted; empty for all. Raises UsageError."""
+def _targets(options: TraceOptions) -> Targets:
+    """What is asked for, after a look whether it is there. Raises UsageError."""
+    if options.wait and not options.containers:
+        raise UsageError("--wait: for what? add -c NAME")
+    targets = resolve_targets(options.netns, options.pids, options.containers)
     direction = dict(options.selection).get("direction", "both")
-    if direction != "both" and not targets.inums:
-        raise UsageError(f"--direction {direction}: of what? add -N or -p")
-    return targets.inums if direction == "in" else ()
+    if direction != "both" and not targets:
+        raise UsageError(f"--direction {direction}: of what? add -c, -N or -p")
+    if targets.containers:
+        # Only now: most traces ask for none.
+        from tracer.system.containers.resolve import check
+
+        for line in check(targets.containers, wait=options.wait):
+            say(line)
+    return targets
 
 
 def _open_session(options: TraceOptions) -> Session:

@@ -32,6 +32,7 @@ def make_presenter(
     write: Callable[[str], None],
     *,
     targets: tuple[int, ...],
+    following: bool,
     closed_window_ns: int | None,
     settle_ns: int | None,
     limit: int | None,
@@ -40,6 +41,7 @@ def make_presenter(
     """A presenter for --format ("json", "text"; "" for nothing) and --color."""
     linker = Linker(
         frozenset(targets),
+        following=following,
         closed_window_ns=closed_window_ns or CLOSED_WINDOW_NS,
         settle_ns=settle_ns or SETTLE_NS,
         selection=selection,

@@ -37,6 +37,7 @@ class Watch:
             options.color,
             show,
             targets=targets.inums,
+            following=bool(targets.containers),
             closed_window_ns=options.closed_window_ns,
             settle_ns=options.settle_ns,
             limit=options.count,
@@ -45,9 +46,10 @@ class Watch:
 
     def run(self, session: Session, writer: Writer | None, stop: Stop) -> None:
         """Trace until something ends it. Raises what ends it before its time."""
+        machine = ThisMachine(self._targets.containers)
         trace = Trace(
             session,
-            ThisMachine(),
+            machine,
             self._presenter,
             self._plan(),
             stop,
@@ -56,7 +58,10 @@ class Watch:
             ready=self._ready,
             status=self._status(),
         )
-        trace.run()
+        try:
+            trace.run()
+        finally:
+            machine.containers.close()
         self._recording_failed = trace.recording_failed
 
     def sum_up(self) -> None:
@@ -74,6 +79,7 @@ class Watch:
             count=self._options.count,
             selection=self._options.selection,
             duration_ns=self._options.duration_ns,
+            only_targets=dict(self._options.selection).get("direction") == "in",
             recording_only=not self._options.output_format,
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from tracer.addresses import endpoint
 from tracer.advice import explain
-from tracer.incident import Incident, Process, Socket
+from tracer.incident import Incident, Netns, Process, Socket
 from tracer.render.escape import line
 from tracer.timefmt import utc_text
 
@@ -35,6 +35,18 @@ def _pid(socket: Socket | None) -> str:
     return str(process.pid) if process else ""
 
 
+def _container(socket: Socket | None) -> str:
+    """The process's container, else that of the socket's namespace."""
+    process = _first(socket)
+    if process is not None and process.container is not None:
+        return process.container.label
+    return _inside(socket.netns) if socket is not None else ""
+
+
+def _inside(netns: Netns) -> str:
+    return " ".join(container.label for container in netns.workload)
+
+
 def _ends(socket: Socket | None) -> tuple[str, str]:
     return ("", "") if socket is None else (socket.local, socket.peer or "")
 
@@ -54,15 +66,18 @@ COLUMNS: dict[str, Callable[[Incident], object]] = {
     "interface": lambda i: i.datagram.ifname,
     "netns": lambda i: i.netns.name,
     "netns_inum": lambda i: i.netns.inum,
+    "netns_containers": lambda i: _inside(i.netns),
     "icmp": lambda i: i.icmp.name,
     "icmp_status": lambda i: i.icmp.status,
     "icmp_from": lambda i: i.icmp.sender,
     "socket_process": lambda i: _comm(i.socket),
     "socket_pid": lambda i: _pid(i.socket),
+    "socket_container": lambda i: _container(i.socket),
     "socket_local": lambda i: _ends(i.socket)[0],
     "socket_peer": lambda i: _ends(i.socket)[1],
     "sender_process": lambda i: _comm(i.origin),
     "sender_pid": lambda i: _pid(i.origin),
+    "sender_container": lambda i: _container(i.origin),
     "sender_netns": lambda i: i.origin and i.origin.netns.name,
     "told": lambda i: " ".join(dict.fromkeys(told.error for told in i.told)),
     "untold": lambda i: i.untold,

@@ -128,12 +128,16 @@ class Program:
         except KeyError:
             return
 
-    def keep_only(self, netns: Iterable[int]) -> None:
-        """Drop the misses of all other network namespaces than these inode numbers."""
+    def keep_only(self, netns: Iterable[int] | None) -> None:
+        """Drop the misses of all other network namespaces than these inode numbers; None: none."""
         targets, only = self._bpf[b"targets"], self._bpf[b"only_targets"]
-        for inum in netns:
-            targets[ctypes.c_uint32(inum)] = ctypes.c_uint8(1)
-        only[ctypes.c_int(0)] = ctypes.c_uint32(1)
+        wanted = {} if netns is None else {inum: ctypes.c_uint32(inum) for inum in netns}
+        for key in wanted.values():
+            targets[key] = ctypes.c_uint8(1)
+        only[ctypes.c_int(0)] = ctypes.c_uint32(netns is not None)
+        for key in list(targets.keys()):
+            if key.value not in wanted:
+                del targets[key]
 
     def close(self) -> None:
         """Detach every probe and free the maps."""

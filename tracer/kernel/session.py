@@ -96,8 +96,9 @@ class Session:
         """Repeats and losses counted in the kernel since they were last read."""
         return [*self._table.read(now, self._fates_known), *self._new_losses(now)]
 
-    def keep_only(self, netns: Iterable[int]) -> None:
-        """From now on drop, in the kernel, the misses of all other network namespaces (inums)."""
+    def keep_only(self, netns: Iterable[int] | None) -> None:
+        """From now on drop, in the kernel, the misses of all but these namespaces (inode numbers);
+        None: of none."""
         self._program.keep_only(netns)
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tracer.incident import SCHEMA, Json
 from tracer.render import report_parts as parts
-from tracer.render.escape import name
+from tracer.render.escape import line
 from tracer.render.jsonl import json_line
 from tracer.render.wrap import wrap
 from tracer.report.diff import ORDER, Change, Diff, Side, What
@@ -43,7 +43,7 @@ def diff_text(diff: Diff) -> Iterator[str]:
 def _change(change: Change) -> Iterator[str]:
     key = change.key
     yield from wrap(f"{key.cause}  {parts.ends_text(key.ends)}", "  ", "      ", COLUMNS)
-    culprit = f"{parts.culprit_text(key.culprit)}, netns {name(key.netns)}"
+    culprit = f"{parts.culprit_text(key.culprit)}, {line(key.netns)}"
     yield from wrap(culprit, "    ", "      ", COLUMNS)
     before, after = change.before, change.after
     counts = f"{before.misses} -> {many(after.misses, 'miss', 'misses')}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tracer.events import Clock, End, Event, Header, Loss
-from tracer.incident import SCHEMA, Json
+from tracer.events import Clock, End, Event, Header, Loss, TargetChange
+from tracer.incident import SCHEMA, Json, container_json
 from tracer.link import IncidentUpdate
 from tracer.silence import NetnsSilence
 from tracer.timefmt import Anchor, utc_text
@@ -17,13 +17,17 @@ class JsonRenderer:
 
     def __init__(self) -> None:
         self._anchor: Anchor | None = None
+        self._following = False
 
     def event(self, event: Event) -> str:
-        """The header and the losses; other events show in the incidents."""
+        """The header, the losses and how targets fare; other events show in the incidents."""
         if isinstance(event, Header | Clock):
             self._anchor = Anchor.of(event)
         if isinstance(event, Header):
+            self._following = bool(event.following)
             return json_line(self._stamped("header", event.time) | _header(event))
+        if isinstance(event, TargetChange) and self._following:
+            return json_line(self._stamped("target", event.time) | _target(event))
         if isinstance(event, Loss):
             what: Json = {"what": event.what, "count": event.count}
             return json_line(self._stamped("loss", event.time) | what)
@@ -85,8 +89,18 @@ def _header(header: Header) -> Json:
         "machine": header.machine,
         "argv": list(header.argv),
         "targets": [{"inum": inum, "name": name} for inum, name in targets],
+        "following": list(header.following),
         "probes": list(header.probes),
         "missing": [{"name": name, "reason": reason} for name, reason in header.missing],
+    }
+
+
+def _target(change: TargetChange) -> Json:
+    return {
+        "name": change.spec,
+        "state": change.state,
+        "netns": {"inum": change.inum, "cookie": str(change.cookie) if change.cookie else None},
+        "container": container_json(change.container),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracer.addresses import endpoint
 from tracer.causes import Cause
+from tracer.containers import Container, workload
 from tracer.incident import (
     Bind,
     Connect,
@@ -52,8 +53,30 @@ def moment(utc: int | None, incident: Incident) -> str:
 
 
 def namespace(netns: Netns) -> str:
-    """``netns web``, by number where it has no name."""
+    """``container web (docker, alpine:3.20)``, ``pod default/web``, ``netns web``; by number where
+    nothing is known of it."""
+    if netns.pod is not None:
+        inside = ", ".join(name(c.label) for c in workload(netns.containers)[:_NAMED])
+        return kept(f"pod {name(netns.pod)}") + (f" ({inside})" if inside else "")
+    if netns.containers:
+        return _containers(netns.workload)
     return kept(f"netns {name(netns.name) if netns.name else netns.inum}")
+
+
+def _containers(containers: tuple[Container, ...]) -> str:
+    """The containers that share a namespace, the first of many."""
+    if len(containers) == 1:
+        return container(containers[0])
+    more = f" and {len(containers) - _NAMED} more" if len(containers) > _NAMED else ""
+    return kept("containers ") + ", ".join(name(c.label) for c in containers[:_NAMED]) + more
+
+
+def container(container: Container) -> str:
+    """``container web (docker, alpine:3.20)``."""
+    about = [name(container.engine) if container.engine else "engine not known"]
+    about += [f"of user {container.uid}"] if container.uid is not None else []
+    about += [name(container.image)] if container.image else []
+    return kept(f"container {name(container.label)}") + f" ({', '.join(about)})"
 
 
 def before_nat(nat: Nat) -> str:
@@ -73,13 +96,23 @@ def process(process: Process) -> str:
 
 
 def holders(socket: Socket, *, fd: bool = False) -> str:
-    """The process that holds a socket, and how many more there are."""
+    """The process that holds a socket, its container where that is not the socket's namespace's
+    (it shares the host's network, or has been handed the socket), and how many more there are."""
     if not socket.processes:
         return "process unknown"
     first = socket.processes[0]
     number = f"{KEEP}fd{KEEP}{first.fd}" if fd and first.fd is not None else ""
     others = len({process.pid for process in socket.processes}) - 1
-    return process(first) + number + (f" and {others} more" if others else "")
+    more = f" and {others} more" if others else ""
+    return process(first) + number + _guest(first, socket) + more
+
+
+def _guest(process: Process, socket: Socket) -> str:
+    """The container of a process, where its socket's namespace does not say it."""
+    inside = process.container
+    if inside is None or [c.id for c in socket.netns.workload] == [inside.id]:
+        return ""
+    return kept(f" in {name(inside.label)}")
 
 
 def ends(socket: Socket) -> str:

@@ -9,7 +9,7 @@ import click
 from tracer.addresses import endpoint
 from tracer.advice import explain
 from tracer.causes import Cause
-from tracer.events import LOSSES, Clock, Event, Header, Loss
+from tracer.events import LOSSES, Clock, Event, Header, Loss, TargetChange
 from tracer.incident import Incident, Socket
 from tracer.link import IncidentUpdate
 from tracer.render import phrases
@@ -37,13 +37,16 @@ class TextRenderer:
         self._columns = columns
         self._anchor: Anchor | None = None
         self._date = ""
+        self._following = False
 
     def event(self, event: Event) -> str:
-        """The header and the losses; other events show in the incidents."""
+        """The header, the losses and how targets fare; other events show in the incidents."""
         if isinstance(event, Header | Clock):
             self._anchor = Anchor.of(event)
         if isinstance(event, Header):
             return self._text(self._header(event))
+        if isinstance(event, TargetChange):
+            return self._text(self._target(event))
         return self._text(self._loss(event)) if isinstance(event, Loss) else ""
 
     def update(self, update: IncidentUpdate) -> str:
@@ -71,8 +74,11 @@ class TextRenderer:
         whole = f"{self._date} UTC  {name(header.tool)} {name(header.version)} on "
         whole += f"{name(header.host)}, Linux {name(header.kernel)}"
         yield from wrap(whole, "", "  ", self._columns)
-        if header.target_names:
-            targets = ", ".join(name(target) for target in header.target_names)
+        self._following = bool(header.following)
+        if header.target_names or header.following:
+            words = [name(target) for target in header.target_names]
+            words += [f"container {name(spec)}" for spec in header.following]
+            targets = ", ".join(words)
             yield from wrap(f"only what concerns {targets}", "", "  ", self._columns)
         for probe, reason in header.missing:
             text = f"without {name(probe)}: {phrases.sentence(reason)}"
@@ -91,6 +97,18 @@ class TextRenderer:
         words = LOSSES.get(loss.what) or name(loss.what)
         text = f"{phrases.clock(when, loss.time)} lost: {loss.count} {words}"
         yield from self._painted(wrap(text, "", "    ", self._columns), "lost", fg="yellow")
+
+    def _target(self, change: TargetChange) -> Iterator[str]:
+        """A container that was asked for has started or ended."""
+        if not self._following:
+            return
+        when = self._anchor.utc(change.time) if self._anchor else None
+        yield from self._new_date(when)
+        where = f" in netns {change.inum}" if change.state == "started" else ""
+        text = f"{phrases.clock(when, change.time)} {change.state:<14}  "
+        text += phrases.container(change.container) + where
+        lines = wrap(text, "", "    ", self._columns)
+        yield from self._painted(lines, change.state, fg="cyan")
 
     def _incident(self, incident: Incident) -> Iterator[str]:
         yield from self._headline(incident, incident.time, phrases.namespace(incident.netns))

@@ -36,6 +36,8 @@ class Source:
     paths: tuple[str, ...]
     headers: tuple[Header, ...]
     targets: frozenset[int]
+    following: bool
+    """Containers are followed: `tracer.targets`."""
     selection: Selection
     closed_window_ns: int
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tracer.causes import Cause
+from tracer.describe import netns_words
 from tracer.incident import Incident, Netns
 from tracer.link import IncidentUpdate
 from tracer.report.model import Bins, Culprit, Ends, Group, GroupKey, Joined, Rest, Sample
@@ -20,7 +21,7 @@ SAMPLES = 3
 
 def group_key(incident: Incident) -> GroupKey:
     """The group that an incident belongs to."""
-    netns = incident.netns.name or str(incident.netns.inum)
+    netns = netns_words(incident.netns)
     who = (incident.host or "", incident.boot_id or "")
     return GroupKey(incident.cause, *who, netns, _culprit(incident), _ends(incident))
 

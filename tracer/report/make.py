@@ -15,6 +15,7 @@ def make_linker(source: Source) -> Linker:
     """A linker for what is asked of a source."""
     return Linker(
         source.targets,
+        following=source.following,
         settle_ns=source.headers[0].settle_ns,
         closed_window_ns=source.closed_window_ns,
         selection=source.selection,

@@ -34,7 +34,7 @@ class Ends(NamedTuple):
 
 
 class GroupKey(NamedTuple):
-    """What the incidents of a group have in common; ``netns`` by its name, else by its number."""
+    """What the incidents of a group have in common; ``netns`` is in words."""
 
     cause: Cause
     host: str

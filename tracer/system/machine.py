@@ -8,6 +8,7 @@ from functools import partial
 
 from tracer.events import Clock, Counters, NetnsInfo, Owners, SocketView
 from tracer.system.clock import read_clock
+from tracer.system.containers.worker import ContainerWorker
 from tracer.system.netns import (
     Doors,
     Netns,
@@ -27,8 +28,10 @@ from tracer.system.tracking import Tracking
 class ThisMachine:
     """Everything but the kernel's events that a live trace asks the system for."""
 
-    def __init__(self) -> None:
+    def __init__(self, follow: tuple[str, ...] = ()) -> None:
+        """``follow``: the containers to be followed, as -c has them."""
         self._finder = OwnerFinder()
+        self.containers = ContainerWorker(follow)
         self.tracker = Tracking(Doors())
 
     def now(self) -> int:

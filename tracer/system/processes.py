@@ -108,6 +108,12 @@ def start_of(pid: int) -> int:
     return int(fields[19]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
+def parent_of(pid: int) -> int:
+    """The process's parent; 0 if it has none, or is gone."""
+    fields = _stat_fields(pid)
+    return int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else 0
+
+
 def _stat_fields(pid: int) -> list[bytes]:
     """/proc/PID/stat after the name, which is in parentheses and may hold some, and spaces."""
     return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
@@ -116,7 +122,7 @@ def _stat_fields(pid: int) -> list[bytes]:
 def _with_relatives(pids: Iterable[int]) -> list[int]:
     """The processes, then their parents, then their descendants, each once, bounded."""
     given = list(dict.fromkeys(pids))[:_HINTS]
-    parents = [int(f[1]) for f in map(_stat_fields, given) if len(f) > 1 and f[1].isdigit()]
+    parents = list(filter(None, map(parent_of, given)))
     family = list(dict.fromkeys([*given, *parents]))
     queue = list(given)
     while queue and len(family) < len(given) + _FAMILY:

@@ -1,4 +1,4 @@
-"""What -N and -p mean: the words of the command line -> network namespaces."""
+"""What -N, -p and -c mean: the words of the command line -> network namespaces."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracer.errors import UsageError
+from tracer.events import TargetChange
 from tracer.system.netns import HOST, NAMED_DIRECTORIES, Netns, list_netns, netns_inum
+from tracer.targets import ALL
 from tracer.text import clean
-
-ALL = "all"
-"""The word for every namespace."""
 
 _NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
 _CLONE_NEWNET = 0x40000000
@@ -20,21 +19,52 @@ _CLONE_NEWNET = 0x40000000
 
 @dataclass(frozen=True)
 class Targets:
-    """The namespaces asked for, and how the user said each; both empty for all of them."""
+    """The namespaces asked for, and how the user said each; ``containers``: the words of -c, whose
+    namespaces change. All empty: every namespace."""
 
     inums: tuple[int, ...]
     names: tuple[str, ...]
+    containers: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.inums or self.containers)
 
 
-def resolve_targets(netns: Iterable[str], pids: Iterable[int]) -> Targets:
-    """The targets of -N and -p on this machine. Raises UsageError with what was looked at."""
-    specs, numbers = tuple(netns), tuple(pids)
-    if ALL in specs or not (specs or numbers):
+class OnlyTargets:
+    """Which namespaces' misses alone are wanted, as containers come and go."""
+
+    def __init__(self, targets: Targets) -> None:
+        self._fixed = targets.inums
+        self._running: dict[str, list[int]] = {spec: [] for spec in targets.containers}
+
+    def take(self, change: TargetChange) -> None:
+        """A container has started or ended."""
+        running = self._running[change.spec]
+        if change.state == "started":
+            running.append(change.inum)
+        elif change.inum in running:
+            running.remove(change.inum)
+
+    @property
+    def wanted(self) -> tuple[int, ...] | None:
+        """Inode numbers; None, every one, while a container is waited for: it may begin in any."""
+        if not all(self._running.values()):
+            return None
+        followed = (inum for running in self._running.values() for inum in running)
+        return (*self._fixed, *dict.fromkeys(followed))
+
+
+def resolve_targets(
+    netns: Iterable[str], pids: Iterable[int], containers: Iterable[str] = ()
+) -> Targets:
+    """The targets of -N, -p and -c on this machine. Raises UsageError with what was looked at."""
+    specs, numbers, followed = tuple(netns), tuple(pids), tuple(dict.fromkeys(containers))
+    if ALL in specs or not (specs or numbers or followed):
         return Targets((), ())
     known = list_netns() if specs else {}
     found = [resolve_netns(spec, known) for spec in specs] + [netns_of_pid(p) for p in numbers]
     names = (*map(clean, specs), *(f"pid {pid}" for pid in numbers))
-    return Targets(tuple(found), names)
+    return Targets(tuple(found), names, followed)
 
 
 def resolve_netns(spec: str, known: dict[int, Netns]) -> int:

@@ -13,17 +13,18 @@ COMMON_PACKAGES = (
     # the tools whose behaviour it explains, and those that make the situations
     "iproute2", "iputils-ping", "netcat-openbsd", "netcat-traditional", "ncat", "socat", "tcpdump",
     "nftables", "iptables", "conntrack", "ethtool",
-    # container engines
-    "docker.io", "podman", "containerd", "netavark",
+    # container engines; crun, which podman takes first, and what it needs without root
+    "docker.io", "podman", "containerd", "netavark", "crun", "uidmap",
     # other tracers, for comparison
     "bpfcc-tools", "bpftrace", "strace",
     # the machine
     "mount", "procps", "psmisc", "kmod", "e2fsprogs", "libcap2-bin", "less", "busybox-static",
 )  # fmt: skip
 
+# A rootless podman's network is passt's pasta since 5.0, slirp4netns before.
 SUITE_PACKAGES = {
-    "trixie": (*COMMON_PACKAGES, "docker-cli", "pwru"),
-    "bookworm": COMMON_PACKAGES,
+    "trixie": (*COMMON_PACKAGES, "docker-cli", "passt", "pwru"),
+    "bookworm": (*COMMON_PACKAGES, "slirp4netns"),
 }
 
 # Documentation and translations are a third of the files and nothing in a test reads them.

@@ -1,0 +1,100 @@
+"""Small files of others, read within bounds: an engine's, or those of a user who runs one."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from contextlib import suppress
+from typing import Any
+
+from tracer.lru import Lru
+from tracer.text import clean
+
+_LARGEST = 16 << 20
+"""Bytes of a file that is read: podman lists all containers in one."""
+
+_LONGEST = 256
+"""Characters of a name that is kept."""
+
+_KEPT = 4096
+"""Files remembered."""
+
+
+class Files:
+    """Remembers what was in a JSON file for as long as that has not changed. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._known: Lru[str, tuple[tuple[int, int, int], Any]] = Lru(_KEPT)
+
+    def json(self, path: str) -> Any:
+        """What is in a JSON file; None where it cannot be read, or holds something else."""
+        version = _version(path)
+        if version is None:
+            return None
+        known = self._known.touch(path)
+        if known is None or known[0] != version:
+            known = (version, _parsed(read(path)))
+            self._known.put(path, known)
+        return known[1]
+
+
+def read(path: str, limit: int = _LARGEST) -> bytes:
+    """A regular file's content; empty where there is none, or one larger than ``limit`` bytes."""
+    with suppress(OSError):
+        # Neither a named pipe must make us wait, nor a link lead elsewhere.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                content = file.read(limit + 1)
+                return content if len(content) <= limit else b""
+    return b""
+
+
+def listed(directory: str) -> list[str]:
+    """The names in a directory, sorted; none where it cannot be read."""
+    with suppress(OSError):
+        return sorted(os.listdir(directory))
+    return []
+
+
+def changed_at(path: str) -> float | None:
+    """When a file was changed last, in seconds of the wall clock; None if it is not there."""
+    with suppress(OSError):
+        return os.stat(path, follow_symlinks=False).st_mtime
+    return None
+
+
+def field(value: Any, *names: str) -> Any:
+    """A member of nested JSON objects; None where one on the way is missing or no object."""
+    for name in names:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def word(value: Any) -> str | None:
+    """A text that is not empty, bounded; None for anything else."""
+    if not isinstance(value, str) or not value:
+        return None
+    return clean(value[:_LONGEST].encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
+
+
+def number(value: Any) -> int:
+    """A process number; 0 for anything else."""
+    return value if type(value) is int and 0 < value < 1 << 31 else 0
+
+
+def _version(path: str) -> tuple[int, int, int] | None:
+    with suppress(OSError):
+        status = os.stat(path, follow_symlinks=False)
+        return status.st_mtime_ns, status.st_size, status.st_ino
+    return None
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,115 @@
+"""What -c means: the words of the command line -> containers, or why there is none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from tracer.containers import SHORT, Group, meant_by
+from tracer.errors import UsageError
+from tracer.system.containers.commands import COMMANDS
+from tracer.system.containers.engines import Engines
+from tracer.system.containers.found import Found
+from tracer.system.netns import initial_inum
+from tracer.text import clean
+
+_LISTED = 8
+"""Containers that a message lists."""
+
+
+def check(specs: Iterable[str], *, wait: bool) -> Iterator[str]:
+    """What the user is to know of the containers asked for, a line each. Raises UsageError."""
+    engines = Engines()
+    for spec in specs:
+        running = resolve(spec, engines, wait=wait)
+        if not running:
+            yield f"waiting for container {clean(spec)} to start"
+        elif initial_inum(()) in [found.netns for found in running]:
+            yield (
+                f"container {clean(spec)} shares the host's network:"
+                " all that concerns the host is shown"
+            )
+
+
+def resolve(spec: str, engines: Engines, *, wait: bool) -> list[Found]:
+    """The running containers that a word means: one, a pod's, or none where they are waited for.
+
+    Raises UsageError: unknown (with where it was looked for), ambiguous, or not running.
+    """
+    groups = meant(spec, engines)
+    asked = ""
+    if not groups and not wait:
+        groups, asked = _by_commands(spec)
+    if len(groups) > 1:
+        raise UsageError(f"-c {clean(spec)}: {_ambiguous(groups)}")
+    matches = next(iter(groups.values()), [])
+    running = [found for found in matches if found.running]
+    if running or wait:
+        return running
+    if matches:
+        raise UsageError(f"-c {clean(spec)}: {_stopped(matches)}")
+    raise UsageError(f"-c {clean(spec)}: {_unknown(engines)}{asked}")
+
+
+def meant(spec: str, engines: Engines) -> dict[Group, list[Found]]:
+    """The containers that a word means, by what stays the same when one is made anew."""
+    every = engines.all()
+    by_container = {found.container: found for found in every}
+    groups = meant_by(spec, by_container)
+    return {
+        group: [by_container[container] for container in containers]
+        for group, containers in groups.items()
+    }
+
+
+def _by_commands(spec: str) -> tuple[dict[Group, list[Found]], str]:
+    """What the engines' commands answer, each for itself, and what they do not."""
+    groups: dict[Group, list[Found]] = {}
+    reasons = []
+    for command in COMMANDS:
+        found, why = command.ask(spec)
+        if found is not None:
+            groups[command.engine,] = [found]
+        else:
+            reasons.append(f"{command.words[0]}: {why}")
+    return groups, f"; {', '.join(reasons)}"
+
+
+def _ambiguous(groups: dict[Group, list[Found]]) -> str:
+    matches = [found for group in groups.values() for found in group]
+    more = f", and {len(matches) - _LISTED} more" if len(matches) > _LISTED else ""
+    listed = ", ".join(_listed(found) for found in matches[:_LISTED])
+    return f"it may be any of {listed}{more}: give more of the id"
+
+
+def _listed(found: Found) -> str:
+    container = found.container
+    pod = f" of pod {container.pod}" if container.pod else ""
+    scope = f" in containerd's {container.scope}" if container.scope else ""
+    status = "running" if found.running else found.status
+    return f"{container.label}{pod} ({container.who}{scope}, {status})"
+
+
+def _stopped(matches: Iterable[Found]) -> str:
+    found = next(iter(matches))
+    container = found.container
+    status = "its process is gone" if found.pid else found.status
+    by_hand = container.engine in ("docker", "podman") and container.uid is None
+    start = f" with `{container.engine} start {container.id[:SHORT]}`" if by_hand else ""
+    return (
+        f"the container {container.label} ({container.who}) is stopped ({status}): start it{start},"
+        " or let --wait wait for it"
+    )
+
+
+def _unknown(engines: Engines) -> str:
+    """Where it was looked for, and what could not be read there."""
+    looked = []
+    for name, places in engines.places:
+        there = [place for place in places if os.path.isdir(place)]
+        closed = [place for place in there if not os.access(place, os.R_OK | os.X_OK)]
+        if closed:
+            looked.append(f"{name}: {', '.join(closed)} may not be read: run as root")
+        else:
+            looked.append(f"{name}: {', '.join(there) or 'has no state here'}")
+    return f"no container of this name or id; looked at {'; '.join(looked)}"

@@ -1,0 +1,64 @@
+"""The network namespaces asked for: those named by -N and -p, and where -c's containers run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tracer.events import TargetChange
+from tracer.namespaces import same_netns
+
+ALL = "all"
+"""The word for every namespace."""
+
+LIMIT = 4096
+"""Namespaces that containers were in, the latest: one that restarts all day has many."""
+
+
+@dataclass(slots=True)
+class _Stay:
+    """A container's time in a namespace; what missed before its end concerns it still."""
+
+    inum: int
+    cookie: int
+    spec: str
+    ended: int | None = None
+
+
+class TargetSet:
+    """``following``: containers are asked for, so that no namespace at all is not every one."""
+
+    def __init__(self, inums: Iterable[int] = (), *, following: bool = False) -> None:
+        self._fixed = frozenset(inums)
+        self._following = following
+        self._stays: list[_Stay] = []
+
+    @property
+    def everything(self) -> bool:
+        """Nothing in particular was asked for."""
+        return not self._fixed and not self._following
+
+    def take(self, change: TargetChange) -> bool:
+        """Take in that a container started or ended; returns whether a namespace came to these."""
+        if not self._following:
+            return False
+        staying = [s for s in self._stays if s.ended is None and s.spec == change.spec]
+        if change.state == "ended":
+            for stay in staying:
+                if stay.inum == change.inum and same_netns(stay.cookie, change.cookie):
+                    stay.ended = change.time
+            return False
+        self._stays.append(_Stay(change.inum, change.cookie, change.spec))
+        del self._stays[:-LIMIT]
+        return True
+
+    def has(self, inum: int, cookie: int, when: int | None = None) -> bool:
+        """Whether a namespace is among them; ``when``: it was at that time (monotonic ns)."""
+        if self.everything or inum in self._fixed:
+            return True
+        return any(
+            stay.inum == inum
+            and same_netns(stay.cookie, cookie)
+            and (stay.ended is None or when is None or when <= stay.ended)
+            for stay in self._stays
+        )
