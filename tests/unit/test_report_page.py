@@ -271,12 +271,18 @@ def test_a_narrow_window_scrolls_what_is_wide_and_not_the_page(page: webdriver.C
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_print_shows_whole_drawings_in_black_on_white(page: webdriver.Chrome) -> None:
+def test_print_fits_a_page_and_is_black_on_white(page: webdriver.Chrome) -> None:
     prefer(page, "dark", "print")
     assert script(page, "return getComputedStyle(document.body).backgroundColor") == (
         "rgb(255, 255, 255)"
     )
     assert script(page, "return getComputedStyle(document.querySelector('nav')).display") == "none"
+    size = {"width": 700, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        assert script(page, "return document.documentElement.scrollWidth") <= 700
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_no_error_and_nothing_asked_of_the_network(page: webdriver.Chrome, site: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 
 from tracer.cli.streams import show
@@ -16,7 +15,9 @@ def write_out(path: str | None, pieces: Iterable[str | bytes], inputs: Iterable[
     Raises UdptraceError when that fails, UsageError when it would overwrite one of ``inputs``.
     """
     if path is None or path == "-":
-        _to_stdout(pieces)
+        for piece in pieces:
+            show(piece, flush=False)
+        show("")
         return
     for source in inputs:
         if os.path.exists(path) and os.path.samefile(path, source):
@@ -29,12 +30,3 @@ def write_out(path: str | None, pieces: Iterable[str | bytes], inputs: Iterable[
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise UdptraceError(f"-o {path}: cannot be written: {reason}") from None
-
-
-def _to_stdout(pieces: Iterable[str | bytes]) -> None:
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            sys.stdout.buffer.write(piece)
-        else:
-            show(piece, flush=False)
-    show("")

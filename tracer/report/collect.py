@@ -51,8 +51,6 @@ class Collector:
         self._anchor: Anchor | None = None
         self._steps: list[ClockStep] = []
         self._began: int | None = None
-        self._until = 0
-        """Monotonic time of the last event of the files before."""
         self._now = 0
         self._events = self._overlap = 0
         self._reason: str | None = None
@@ -78,7 +76,7 @@ class Collector:
         )
 
     def _part(self, reader: Reader, header: Header, watch: Watch) -> Part:
-        self._until, self._overlap, self._reason, self._events = self._now, 0, None, 0
+        self._events, self._overlap, self._reason = 0, 0, None
         feed, tell = self._linker.feed, self._tell
         for event in watch(reader, self._wanted(reader)):
             if updates := feed(header if event is reader.header else event):
@@ -95,7 +93,7 @@ class Collector:
 
     def _wanted(self, events: Iterable[Event]) -> Iterator[Event]:
         """The events without what the file before has told; notes the time that passes."""
-        now, until = self._now, self._until
+        now = until = self._now
         for self._events, event in enumerate(events, 1):
             if event.time > now:
                 self._now = now = event.time
