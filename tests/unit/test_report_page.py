@@ -136,7 +136,7 @@ def column(page: webdriver.Chrome, number: int) -> list[str]:
 
 def test_it_is_drawn(page: webdriver.Chrome) -> None:
     assert page.title.startswith("udptrace report: 8 misses in 8 incidents")
-    diagrams = page.find_elements(By.CSS_SELECTOR, "article svg[role=img]")
+    diagrams = page.find_elements(By.CSS_SELECTOR, "article section svg[role=img]")
     assert len(diagrams) == 8
     assert all(d.size["height"] > 150 for d in diagrams)
     bars = page.find_elements(By.CSS_SELECTOR, "section[aria-labelledby=causes] rect")

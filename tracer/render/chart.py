@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer.render.report_parts import moment_text
@@ -9,7 +10,10 @@ from tracer.report.model import Bins
 from tracer.summary import many
 from tracer.timefmt import clock_text, date_text, duration_text
 
-WIDTH, HEIGHT = 864, 200
+WIDTH = 864
+HEIGHT, LOW = 200, 110
+"""Of the chart of everything, and of one group's."""
+
 _LEFT, _BOTTOM, _TOP, _RIGHT = 64, 28, 10, 40
 _X_TICKS = 4
 
@@ -45,11 +49,12 @@ class Chart:
     left: float
     right: float
     base: float
+    height: int
     span: str
     """How long a bar is."""
 
 
-def chart(bins: tuple[tuple[str, Bins], ...]) -> Chart | None:
+def chart(bins: Sequence[tuple[str, Bins]], height: int = HEIGHT) -> Chart | None:
     """The chart of misses by cause, which share their spans; None for none."""
     if not bins:
         return None
@@ -57,7 +62,7 @@ def chart(bins: tuple[tuple[str, Bins], ...]) -> Chart | None:
     spans = len(first.counts)
     totals = [sum(one.counts[at] for _, one in bins) for at in range(spans)]
     most = max(totals)
-    base, left = HEIGHT - _BOTTOM, _LEFT
+    base, left = height - _BOTTOM, _LEFT
     step = (WIDTH - _LEFT - _RIGHT) / spans
     scale = (base - _TOP) / most
     bars = []
@@ -82,6 +87,7 @@ def chart(bins: tuple[tuple[str, Bins], ...]) -> Chart | None:
         left=left,
         right=WIDTH - _RIGHT,
         base=base,
+        height=height,
         span=duration_text(first.width),
     )
 

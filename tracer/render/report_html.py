@@ -13,7 +13,7 @@ from tracer.errors import UdptraceError
 from tracer.link import IncidentUpdate
 from tracer.render import chart, escape, phrases, report_parts, sequence
 from tracer.render.text import TextRenderer
-from tracer.report.model import Report, Sample
+from tracer.report.model import Group, Report, Sample
 from tracer.report.timeline import timeline
 from tracer.timefmt import clock_text
 
@@ -41,7 +41,7 @@ def report_html(report: Report, top: int) -> Iterator[str]:
         clock=clock_text,
         chart=chart.chart(report.bins),
         chart_width=chart.WIDTH,
-        chart_height=chart.HEIGHT,
+        group_chart=_group_chart,
         diagram=sequence.diagram,
         line_height=sequence.LINE,
         timeline=timeline,
@@ -51,6 +51,13 @@ def report_html(report: Report, top: int) -> Iterator[str]:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
+
+
+def _group_chart(group: Group) -> chart.Chart | None:
+    """A group's misses over time; None where they are of one moment."""
+    if group.bins is None or len(group.bins.counts) < 2:
+        return None
+    return chart.chart([(group.key.cause.value, group.bins)], chart.LOW)
 
 
 def _environment() -> Environment:
