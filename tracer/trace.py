@@ -184,7 +184,8 @@ class Trace:
         first = [*snapshot.events, *self._session.poll(0)]
         first.sort(key=lambda event: event.time)
         self._log.put_all(self._completion.complete(first))
-        self._machine.containers.settle(NAMES_S)
+        if not self._machine.containers.settle(NAMES_S):
+            self._say("the names of containers take long to look up: they come when they are there")
         self._put_containers()
         self._count_all()
         self._schedule = Schedule(self._machine.now(), self._plan.duration_ns)

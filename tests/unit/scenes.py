@@ -8,6 +8,7 @@ from tests.unit.build import (
     BOX,
     HOST,
     OTHER,
+    at,
     autobind,
     bind,
     close,
@@ -23,7 +24,8 @@ from tests.unit.build import (
     sock,
     task,
 )
-from tracer.events import Event
+from tracer.containers import Container
+from tracer.events import Event, InContainer, NetnsContainers, NetnsInfo
 
 SERVER, CLIENT = 5001, 6001
 SERVER_TASK, CLIENT_TASK = task(3467, "nc"), task(3471, "nc")
@@ -110,3 +112,11 @@ def published() -> list[Event]:
         nat(70_001, datagram, "172.18.0.3:40001", "192.0.2.1:8053"),
         end(80_000),
     ]
+
+
+def in_a_container() -> list[Event]:
+    """Run B, its client in a container of docker's."""
+    web = Container("docker", "3f2a9c1b" * 8, "web", "alpine:3.20")
+    first, *rest = (e for e in run_b() if not (isinstance(e, NetnsInfo) and e.inum == BOX))
+    there = NetnsContainers(at(0.5), BOX, 7, (web,))
+    return [first, there, InContainer(at(0.6), CLIENT_TASK.pid, 0, web), *rest]

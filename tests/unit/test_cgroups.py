@@ -28,14 +28,14 @@ POD = "kubepods-besteffort-pod0b1d_9.slice"
         (f"/kubepods/besteffort/pod0b1d/{ID}", ""),
     ],
 )
-def test_the_innermost_component_names_the_container(path: str, engine: str) -> None:
-    first = next(marks(path))
-    assert (first.id, first.engine) == (ID, engine)
+def test_an_engines_name(path: str, engine: str) -> None:
+    last = list(marks(path))[-1]
+    assert (last.id, last.engine, last.path) == (ID, engine, path)
 
 
-def test_what_is_below_a_container_comes_first() -> None:
+def test_what_is_below_a_container_comes_last() -> None:
     found = [(mark.id, mark.engine) for mark in marks(f"/docker/{ID}/init.scope")]
-    assert found == [("init.scope", ""), (ID, "docker"), ("docker", "")]
+    assert found == [("docker", ""), (ID, "docker"), ("init.scope", "")]
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_lookalikes(path: str) -> None:
 
 def test_a_short_or_a_wrong_id_is_any_name() -> None:
     for part in (ID[:63], f"{ID}0", ID.upper(), f"docker-{ID[:12]}.scope"):
-        assert [mark.engine for mark in marks(f"/docker/{part}")] == ["", ""]
+        assert {mark.engine for mark in marks(f"/docker/{part}")} == {""}
 
 
 def test_ctr_has_a_namespace_and_an_id() -> None:
-    first = next(marks("/default/web"))
-    assert (first.id, first.scope, first.engine) == ("web", "default", "")
+    last = list(marks("/default/web"))[-1]
+    assert (last.id, last.scope, last.engine) == ("web", "default", "")
 
 
 def test_both_hierarchies_the_unified_one_first() -> None:

@@ -18,7 +18,11 @@ import pytest
 
 from tests.samples import EVENTS
 from tests.unit import scenes
+from tests.unit.build import BOX, at
 from tracer.cli.main import COMMANDS
+from tracer.containers import Container
+from tracer.events import Call, NetnsContainers
+from tracer.incident import container_json
 from tracer.recording import codec
 from tracer.recording.reader import Reader
 
@@ -189,6 +193,23 @@ def test_replay_of_another_namespace(recording: Path) -> None:
     )
 
 
+def test_replay_of_a_process_or_a_container(recording: Path) -> None:
+    box = run("replay", "-f", "json", "-N", "box", str(recording)).stdout.splitlines()[1:]
+    web = Container("docker", "3f2a" * 16, "web", None)
+    there = NetnsContainers(at(1), BOX, 7, (web,))
+    raw = recording.read_bytes().splitlines(keepends=True)
+    recording.write_bytes(b"".join([raw[0], codec.encode(there), *raw[1:]]))
+    for target in (["-c", "web"], ["-c", "3f2a"], ["-N", "box"]):
+        done = run("replay", "-f", "json", *target, str(recording))
+        shown = done.stdout.replace(json.dumps(container_json(web)), "null")
+        assert len(shown.splitlines()) - 1 == len(box) > 1, (target, done.stderr)
+    pid = next(e.task.pid for e in scenes.run_b() if isinstance(e, Call) and e.after.netns == BOX)
+    assert len(run("replay", "-p", str(pid), str(recording)).stdout) > 100
+    message = failed(run("replay", "-c", "we", str(recording)), 2)
+    assert message == "-c we: no such container in the recording (there are: web)"
+    assert "no socket of this process" in failed(run("replay", "-p", "1", str(recording)), 2)
+
+
 def test_replay_with_other_filters(recording: Path) -> None:
     done = run("replay", "-f", "json", "--cause", "closed", str(recording))
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -264,6 +285,17 @@ def test_a_report_to_a_closed_pipe_ends_quietly(recording: Path) -> None:
 def test_a_direction_needs_a_target() -> None:
     message = failed(run("live", "--direction", "in"), 2)
     assert message == "--direction in: of what? add -c, -N or -p"
+
+
+def test_waiting_needs_a_container() -> None:
+    assert failed(run("live", "--wait"), 2) == "--wait: for what? add -c NAME"
+
+
+def test_an_unknown_container_says_where_it_was_looked_for() -> None:
+    message = failed(run("live", "-c", "no such container"), 2)
+    assert message.startswith("-c no such container: no container of this name or id; looked at ")
+    assert "docker: " in message
+    assert "crictl: " in message
 
 
 def test_replay_reports_damage_and_goes_on(recording: Path) -> None:

@@ -215,7 +215,7 @@ def test_a_stuck_daemon_costs_a_name_and_no_more(monkeypatch: pytest.MonkeyPatch
     """A command that does not answer is given up; `sleep` stands in for docker's."""
     monkeypatch.setattr(commands, "TIMEOUT_S", 0.1)
     stuck = commands.Command("docker", ("sleep",), of_inspect)
-    assert stuck.ask("60") == (None, "no answer within 0 s")
+    assert stuck.ask("60") == (None, commands.NO_ANSWER)
 
 
 def test_names_are_arguments_and_no_shells_business(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,6 +277,32 @@ def test_it_is_waited_for_and_followed(
     assert changes(asked) == [("ended", BOX), ("started", BOX)]
     lives((WEB, 0, BOX))
     assert changes(asked) == [("ended", BOX)]
+
+
+def test_of_two_that_start_it_is_said_which_is_followed(
+    machine: Machine, engines: FakeEngines, lives: Callable[..., None]
+) -> None:
+    said: list[str] = []
+    namesake = Container("podman", "99ee" * 16, "web", None)
+    lives((WEB, PID, BOX), (namesake, os.getppid(), 33))
+    asked = ContainerWorker(("web",), said.append, engines=lambda: engines)  # type: ignore[arg-type, return-value]
+    assert changes(asked) == [("started", BOX)]
+    asked.close()
+    (line,) = said
+    assert line.startswith(
+        "-c web: it may be any of web (docker 3f2a3f2a3f2a, running), web (podman"
+    )
+    assert line.endswith("; the first is followed")
+
+
+def test_a_fault_of_the_thread_is_said(machine: Machine, engines: FakeEngines) -> None:
+    said: list[str] = []
+    asked = ContainerWorker((), said.append, engines=lambda: engines)  # type: ignore[arg-type, return-value]
+    engines.of = None  # type: ignore[assignment]
+    asked.want_process(PID, start_of(PID))
+    asked._thread.join(DEADLINE_S)
+    assert said[0].startswith("containers are not looked up any more: AttributeError")
+    assert asked.settle(0)
 
 
 def test_its_namesake_of_another_engine_is_not_followed_later(

@@ -1,4 +1,4 @@
-"""Known traces, word for word: the runs of the seed, a published port; GOLDEN=write renews them."""
+"""Known traces, word for word: the runs of the seed, and others; GOLDEN=write renews them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.scenes import published, run_a, run_b
+from tests.unit.scenes import in_a_container, published, run_a, run_b
 from tests.unit.test_render_jsonl import stream
 from tests.unit.test_render_text import text
 from tracer.events import Event
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
-RUNS = {"run-a": run_a(), "run-b": run_b(), "published": published()}
+RUNS = {"run-a": run_a(), "run-b": run_b(), "published": published(), "container": in_a_container()}
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -14,8 +14,10 @@ from tests.unit import scenes
 from tests.unit.build import (
     BOX,
     HOST,
+    OTHER,
     at,
     close,
+    connect,
     counters,
     gram,
     miss,
@@ -23,9 +25,11 @@ from tests.unit.build import (
     owners,
     seen,
     sock,
+    task,
     walk,
 )
 from tests.unit.fakes import MS, FakeMachine, FakeSession, LineRenderer, S
+from tracer.containers import Container
 from tracer.events import (
     Clock,
     Counters,
@@ -34,9 +38,11 @@ from tracer.events import (
     Header,
     Loss,
     Miss,
+    NetnsContainers,
     NetnsInfo,
     Owners,
     PortDump,
+    TargetChange,
     Tick,
 )
 from tracer.link import SETTLE_NS, Linker
@@ -86,7 +92,8 @@ class Bench:
         self.session = FakeSession(self.machine, self.batches)
 
     def run(self, path: str | None = None) -> str:
-        linker = Linker(frozenset(self.plan.targets.inums))
+        targets = self.plan.targets
+        linker = Linker(frozenset(targets.inums), following=bool(targets.containers))
         trace = Trace(
             self.session,
             self.machine,
@@ -114,7 +121,11 @@ class Bench:
         renderer = LineRenderer()
         with Reader(str(self.path)) as reader:
             header = reader.header
-            linker = Linker(frozenset(header.targets), closed_window_ns=header.closed_window_ns)
+            linker = Linker(
+                frozenset(header.targets),
+                following=bool(header.following),
+                closed_window_ns=header.closed_window_ns,
+            )
             presenter = Presenter(linker, renderer, renderer.write, header.count)
             for event in reader:
                 presenter.feed(event)
@@ -442,3 +453,57 @@ def test_other_namespaces_are_recorded_and_not_shown(bench: Bench) -> None:
     assert one in log
     assert isinstance(one, Miss)
     assert bench.renderer.incidents == []
+
+
+WEB = Container("docker", "3f2a" * 16, "web", "alpine:3.20")
+
+
+def test_a_container_is_followed_and_the_replay_shows_the_same(bench: Bench) -> None:
+    one = miss(100, gram("10.0.0.1:9", "10.0.0.99:53"), netns=BOX)
+    started = TargetChange(at(50), "web", "started", BOX, 7, WEB)
+    bench.machine.containers.found = [started, NetnsContainers(at(50), BOX, 7, (WEB,))]
+    log = _play(bench, [one], targets=Targets((), (), ("web",)))
+    assert isinstance(log[0], Header)
+    assert log[0].following == ("web",)
+    assert started in log
+    (incident,) = bench.renderer.incidents
+    assert incident["netns"]["container"]["name"] == "web"  # type: ignore[index]
+    assert bench.replayed() == bench.renderer.lines
+
+
+def test_while_it_is_waited_for_nothing_is_shown(bench: Bench) -> None:
+    one = miss(100, gram("10.0.0.1:9", "10.0.0.99:53"), netns=BOX)
+    _play(bench, [one], targets=Targets((), (), ("web",)))
+    assert bench.renderer.incidents == []
+
+
+def test_containers_are_asked_about_what_events_mention(bench: Bench) -> None:
+    bench.machine.infos = {BOX: namespace(1, BOX, "box")}
+    by = task(77, "dig")
+    one = miss(100, gram("10.0.0.1:9", "10.0.0.99:53"), netns=BOX)
+    calls = [connect(n, sock("0.0.0.0:9"), sock("10.0.0.1:9"), by=by) for n in (50, 60)]
+    _play(bench, [*calls, one])
+    asked = bench.machine.containers
+    assert asked.processes == [(77, by.start_ns)]
+    assert {inum for inum, _, _ in asked.netns} == {BOX, HOST}
+
+
+def test_the_kernel_drops_the_misses_of_others_while_the_container_runs(bench: Bench) -> None:
+    web, db = (TargetChange(at(50), name, "started", n, 0, WEB) for name, n in _IN.items())
+    bench.machine.containers.found = [web]
+    bench.ready = lambda: bench.machine.containers.found.extend([db, replace(db, state="ended")])
+    targets = Targets((HOST,), ("host",), ("web", "db"))
+    _play(bench, [], targets=targets, only_targets=True)
+    # One of the two is still waited for: it may begin in any namespace.
+    assert bench.session.only == [None, None, None]
+    bench.machine.containers.found, bench.ready = [web, db], lambda: None
+    _play(bench, [], targets=targets, only_targets=True)
+    assert bench.session.only[3:] == [None, (HOST, BOX, OTHER)]
+
+
+_IN = {"web": BOX, "db": OTHER}
+
+
+def test_fixed_targets_are_kept_in_the_kernel_from_the_start(bench: Bench) -> None:
+    _play(bench, [], targets=Targets((BOX,), ("box",)), only_targets=True)
+    assert bench.session.only == [(BOX,)]

@@ -46,7 +46,7 @@ class Watch:
 
     def run(self, session: Session, writer: Writer | None, stop: Stop) -> None:
         """Trace until something ends it. Raises what ends it before its time."""
-        machine = ThisMachine(self._targets.containers)
+        machine = ThisMachine(self._targets.containers, say)
         trace = Trace(
             session,
             machine,

@@ -28,10 +28,12 @@ from tracer.system.tracking import Tracking
 class ThisMachine:
     """Everything but the kernel's events that a live trace asks the system for."""
 
-    def __init__(self, follow: tuple[str, ...] = ()) -> None:
-        """``follow``: the containers to be followed, as -c has them."""
+    def __init__(
+        self, follow: tuple[str, ...] = (), say: Callable[[str], None] = lambda line: None
+    ) -> None:
+        """``follow``: the containers to be followed, as -c has them; ``say``: takes a line."""
         self._finder = OwnerFinder()
-        self.containers = ContainerWorker(follow)
+        self.containers = ContainerWorker(follow, say)
         self.tracker = Tracking(Doors())
 
     def now(self) -> int:

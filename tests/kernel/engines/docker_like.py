@@ -10,6 +10,9 @@ from tests.kernel.engines.container import IDLE, Container
 from tests.kernel.engines.image import IMAGE
 from tests.kernel.live import wait_for
 
+# The first process of a container ignores SIGTERM, and every stop would wait ten seconds for it.
+KILLED = ("--stop-signal=SIGKILL",)
+
 
 class DockerLike:
     """Containers by a command line such as docker's; a context manager that takes them away."""
@@ -25,8 +28,8 @@ class DockerLike:
     def __exit__(self, *_exception: object) -> None:
         for terminal in self._terminals:
             terminal.close()
-        if self._names:
-            self.call("rm", "-f", *self._names)
+        for name in reversed(self._names):  # those that share a namespace after its owner
+            self.call("rm", "-f", name)
 
     def call(self, *arguments: str) -> str:
         """What the engine's command prints. Raises AssertionError with its standard error."""
@@ -39,7 +42,7 @@ class DockerLike:
     def run(self, name: str, *command: str, options: tuple[str, ...] = ()) -> Container:
         """Start a container in the background; without a command it idles."""
         self._names.append(name)
-        self.call("run", "-d", "--name", name, *options, IMAGE, *(command or IDLE))
+        self.call("run", "-d", "--name", name, *KILLED, *options, IMAGE, *(command or IDLE))
         return Container(self, name)
 
     def run_on_terminal(
@@ -47,7 +50,8 @@ class DockerLike:
     ) -> tuple[Container, Terminal]:
         """``run -it`` with somebody at the terminal; returns when the container runs."""
         self._names.append(name)
-        terminal = Terminal(*self.command, "run", "-it", "--name", name, *options, IMAGE, *command)
+        arguments = ("run", "-it", "--name", name, *KILLED, *options, IMAGE, *command)
+        terminal = Terminal(*self.command, *arguments)
         self._terminals.append(terminal)
         wait_for(lambda: self._runs(name), f"the container {name}")
         return Container(self, name), terminal
@@ -66,7 +70,7 @@ class DockerLike:
 
     def stop(self, name: str) -> None:
         """See Engine."""
-        self.call("stop", "-t", "0", name)
+        self.call("stop", name)
 
     def start(self, name: str) -> None:
         """See Engine."""

@@ -30,6 +30,8 @@ class Mark:
     engine: str
     """What the name says of the engine. Empty: it may be any name, unless an engine knows it."""
     scope: str
+    path: str
+    """The cgroup's, up to that name."""
 
 
 def paths(text: bytes) -> list[str]:
@@ -43,15 +45,16 @@ def paths(text: bytes) -> list[str]:
 
 
 def marks(path: str) -> Iterator[Mark]:
-    """What the components of a path may name, the innermost first."""
+    """What the components of a path may name, the outermost first: what is below a container's
+    cgroup is named by whom it holds."""
     parts = path.split("/")
-    for at in range(len(parts) - 1, 0, -1):
-        part, above = parts[at], parts[at - 1]
+    for at in range(1, len(parts)):
+        part, above, upto = parts[at], parts[at - 1], "/".join(parts[: at + 1])
         match = _NAMED.fullmatch(part)
         if match is None:
-            yield Mark(part, "", above)
+            yield Mark(part, "", above, upto)
         elif match["engine"] not in _MONITORS:
             # The last words of a unit's name: "kubepods-besteffort-pod1:cri-containerd:ID".
             prefix = (match["engine"] or "").rpartition(":")[2]
             engine = _ENGINES.get(prefix, "docker" if above == "docker" else "")
-            yield Mark(match["id"], engine, above)
+            yield Mark(match["id"], engine, above, upto)

@@ -39,13 +39,15 @@ class Engine(Protocol):
 class Engines:
     """The engines of this machine; ``root`` is where its files are. Not thread-safe."""
 
-    def __init__(self, root: str = "") -> None:
+    def __init__(self, root: str = "", proc: str = "/proc") -> None:
+        self._proc = proc
         files = Files()
         people = homes(root)
+        self.containerd = Containerd(files, root)
         self._engines: tuple[Engine, ...] = (
             Docker(files, people, root),
             Storage(files, people, root),
-            Containerd(files, root),
+            self.containerd,
         )
 
     @property
@@ -64,13 +66,36 @@ class Engines:
 
     def container_of(self, pid: int) -> Container | None:
         """The container that a process is in: by its cgroup, which its engine chose, else by the
-        monitor above it; None for a process of the machine itself, and for one that is gone."""
+        monitor above it; None for a process of the machine itself, and for one that is gone.
+
+        The outermost: what is in a container may be an engine of its own.
+        """
         unknown: Container | None = None
-        for path in cgroups.paths(read(f"/proc/{pid}/cgroup", _CGROUPS)):
+        for path in self._cgroups(pid):
             for mark in cgroups.marks(path):
-                if found := self.find(mark.id, mark.scope):
+                found = self.find(mark.id, mark.scope)
+                if found is not None and self._is_its(found, mark.path):
                     return found.container
-                if mark.engine:
-                    # The outermost: what is inside may be an engine of its own, in a container.
+                if found is None and mark.engine and unknown is None:
                     unknown = Container(mark.engine, mark.id, None, None)
-        return monitors.monitored(pid) or unknown
+        return self._monitored(pid) or unknown
+
+    def _cgroups(self, pid: int) -> list[str]:
+        return cgroups.paths(read(f"{self._proc}/{pid}/cgroup", _CGROUPS))
+
+    def _is_its(self, found: Found, cgroup: str) -> bool:
+        """Whether a container's first process is in a cgroup, or below it: whoever has a part of
+        the hierarchy to himself can call a cgroup like another's. Nobody can tell once it is gone.
+        """
+        its = self._cgroups(found.pid) if found.pid else []
+        return not its or any(f"{path}/".startswith(f"{cgroup}/") for path in its)
+
+    def _monitored(self, pid: int) -> Container | None:
+        """The container of the monitor above a process, as far as that is its own to name."""
+        monitor = monitors.monitor_of(pid, self._proc)
+        if monitor is None:
+            return None
+        found = self.find(monitor.id)
+        if found is not None and found.container.uid == monitor.uid:
+            return found.container
+        return Container("podman", monitor.id, monitor.name, None, uid=monitor.uid)

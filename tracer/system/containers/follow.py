@@ -11,9 +11,10 @@ from tracer.containers import Group
 from tracer.events import TargetChange
 from tracer.system.containers.engines import Engines
 from tracer.system.containers.found import Found
-from tracer.system.containers.resolve import meant
+from tracer.system.containers.resolve import ambiguous, meant
 from tracer.system.netns import Netns, in_netns, netns_cookie
 from tracer.system.processes import start_of
+from tracer.text import clean
 
 Life = tuple[int, int]
 """A container's first process, by number and start: a restarted one gets the same inode number for
@@ -34,8 +35,15 @@ class _Followed:
 class Follower:
     """Looks for the containers again whenever it is asked to."""
 
-    def __init__(self, specs: tuple[str, ...], engines: Engines, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        specs: tuple[str, ...],
+        engines: Engines,
+        say: Callable[[str], None],
+        now: Callable[[], int],
+    ) -> None:
         self._engines = engines
+        self._say = say
         self._now = now
         self._followed = [_Followed(spec) for spec in specs]
 
@@ -66,13 +74,18 @@ class Follower:
 
     def _running(self, followed: _Followed) -> Iterator[tuple[Life, Found]]:
         groups = meant(followed.spec, self._engines)
-        if followed.group in groups:
-            groups = {followed.group: groups[followed.group]}
-        for group, matches in groups.items():
-            for found in matches:
-                if found.running and (start := start_of(found.pid)):
-                    followed.group = group
-                    yield (found.pid, start), found
+        running = {
+            group: alive
+            for group, matches in groups.items()
+            if (alive := [found for found in matches if found.running])
+        }
+        if followed.group is None and running:
+            followed.group = next(iter(running))
+            if len(running) > 1:
+                self._say(f"-c {clean(followed.spec)}: {ambiguous(running)}; the first is followed")
+        for found in running.get(followed.group or (), ()):
+            if start := start_of(found.pid):
+                yield (found.pid, start), found
 
     def _started(self, followed: _Followed, found: Found) -> TargetChange | None:
         inum = found.netns

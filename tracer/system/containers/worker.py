@@ -55,18 +55,23 @@ class _Wanted:
 
 
 class ContainerWorker:
-    """Answers what the live loop wants to know of containers, and follows those asked for."""
+    """Answers what the live loop wants to know of containers, and follows those asked for.
+
+    ``say`` takes a line for the user, from the thread.
+    """
 
     def __init__(
         self,
         follow: tuple[str, ...] = (),
+        say: Callable[[str], None] = lambda line: None,
         *,
         engines: Callable[[], Engines] = Engines,
         now: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._engines = engines()
         self._now = now
-        self._follower = Follower(follow, self._engines, now)
+        self._say = say
+        self._follower = Follower(follow, self._engines, say, now)
         self._following = bool(follow)
         self._initial = initial_inum(())
         self._known: Lru[int, NetnsContainers] = Lru(_KNOWN)
@@ -90,17 +95,20 @@ class ContainerWorker:
 
     def want_netns(self, inum: int, cookie: int, hint_pids: Iterable[int] = ()) -> None:
         """Have the containers of a namespace looked up, through processes seen in it at first."""
-        if inum != self._initial:
-            with self._lock:
-                _, hints = self._wanted.netns.get(inum, (0, set()))
+        if inum == self._initial:
+            return
+        with self._lock:
+            _, hints = self._wanted.netns.get(inum, (0, set()))
+            if len(self._wanted.netns) < _KNOWN:  # else the thread hangs in somebody's files
                 self._wanted.netns[inum] = (cookie, hints.union(hint_pids))
-                self._idle.clear()
-            os.eventfd_write(self._wake, 1)
+            self._idle.clear()
+        os.eventfd_write(self._wake, 1)
 
     def want_process(self, pid: int, start_ns: int) -> None:
         """Have the container of a process looked up, while it is there."""
         with self._lock:
-            self._wanted.processes[pid] = start_ns
+            if len(self._wanted.processes) < _KNOWN:
+                self._wanted.processes[pid] = start_ns
             self._idle.clear()
         os.eventfd_write(self._wake, 1)
 
@@ -123,18 +131,27 @@ class ContainerWorker:
     # The thread's side
 
     def _run(self) -> None:
-        while not self._stopped:
-            with suppress(BlockingIOError):
-                os.eventfd_read(self._wake)
-            self._work()
-            with self._lock:
-                if not (self._wanted or self._to_scan):
-                    self._idle.set()
-            if self._incomplete and self._idle.is_set():
-                self._complete_one()
-            else:
-                self._sleep()
-        self._follower.close()
+        try:
+            while not self._stopped:
+                self._step()
+        except Exception as error:
+            # Nobody would miss the names that come no more: so it is said.
+            self._say(f"containers are not looked up any more: {type(error).__name__}: {error}")
+            self._idle.set()
+        finally:
+            self._follower.close()
+
+    def _step(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        self._work()
+        with self._lock:
+            if not (self._wanted or self._to_scan):
+                self._idle.set()
+        if self._incomplete and self._idle.is_set():
+            self._complete_one()
+        else:
+            self._sleep()
 
     def _work(self) -> None:
         with self._lock:
