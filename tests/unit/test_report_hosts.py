@@ -44,7 +44,7 @@ def server(tmp_path: Path, *times: float, translated: bool = False) -> str:
     return write(tmp_path / "server", [*events, end(60_000)])
 
 
-def client(tmp_path: Path, *times: float, ahead: float = AHEAD) -> str:
+def client(tmp_path: Path, *times: float, ahead: float = AHEAD, bound: bool = False) -> str:
     """Sends such datagrams, and is told; its own clock says other times, and began elsewhere."""
     mine = replace(
         header(),
@@ -55,8 +55,8 @@ def client(tmp_path: Path, *times: float, ahead: float = AHEAD) -> str:
     events: list[Event] = [mine, namespace(0.1, HOST_NETNS, "host", "10.0.0.1")]
     for number, ms in enumerate(times):
         port = 40_000 + number
-        open_ = sock(f"0.0.0.0:{port}", inode=port, bound=False)
-        tied = sock(f"10.0.0.1:{port}", "10.0.0.2:53", inode=port, bound=False)
+        open_ = sock(f"0.0.0.0:{port}", inode=port, bound=bound)
+        tied = sock(f"10.0.0.1:{port}", "10.0.0.2:53", inode=port, bound=bound)
         datagram = gram(f"10.0.0.1:{port}", "10.0.0.2:53", length=40)
         events += [
             connect(ms - 5, open_, tied, by=task(99, "dig")),
@@ -92,6 +92,12 @@ def test_together_they_are_one_incident_with_its_sender(tmp_path: Path) -> None:
     assert incident.told[0].time == incident.time + round(0.01 * MS)
     assert incident.origin.connect is not None
     assert incident.origin.connect.time == incident.time - 5 * MS
+
+
+def test_a_sender_on_a_port_of_its_own_choice_does_not_make_another_group(tmp_path: Path) -> None:
+    report = report_on(server(tmp_path, 1000), client(tmp_path, 1000.4, bound=True))
+    assert shape(report) == [(Cause.NO_SOCKET, "edge-1", 1, 1)]
+    assert report.groups[0].samples[0].joined is not None
 
 
 def test_the_offset_is_stated_with_its_pairs_and_spread(tmp_path: Path) -> None:
@@ -138,6 +144,18 @@ def test_lookalike_one_that_does_not_fit_the_others_offset_stays_apart(tmp_path:
     )
     assert sorted(shape(report)) == [
         (Cause.NO_SOCKET, "edge-1", 4, 3),
+        (Cause.REMOTE, "client-7", 1, 0),
+    ]
+
+
+def test_of_three_hosts_each_half_is_used_once(tmp_path: Path) -> None:
+    """Two clients with the same private address: one of them it was."""
+    first = client(tmp_path, 1000.4)
+    second = tmp_path / "second"
+    second.write_text(Path(first).read_text().replace("0b5e", "0b5f"))
+    report = report_on(server(tmp_path, 1000), first, str(second))
+    assert sorted(shape(report)) == [
+        (Cause.NO_SOCKET, "edge-1", 1, 1),
         (Cause.REMOTE, "client-7", 1, 0),
     ]
 

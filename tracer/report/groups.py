@@ -131,15 +131,17 @@ class Groups:
         group.add(incident, before)
         group.see(incident)
 
-    def join(self, incident: Incident, joined: Joined, told: Incident) -> None:
-        """Another host recorded the other half of ``incident``: ``told``, which was one of its own
-        and is none any more."""
+    def join(self, refused: Incident, told: Incident, whole: Incident, joined: Joined) -> None:
+        """``refused`` and ``told`` are two hosts' halves of one incident, ``whole``.
+
+        It stays where ``refused`` was; ``told`` is no incident of its own any more.
+        """
         self._leave(group_key(told), told)
-        group = self._groups.get(group_key(incident))
+        group = self._groups.get(group_key(refused))
         if group is not None:
             group.joined += 1
-            if incident.id in group.samples:
-                group.samples[incident.id] = Sample(incident, joined)
+            if refused.id in group.samples:
+                group.samples[refused.id] = Sample(whole, joined)
 
     def _group(self, key: GroupKey, incident: Incident) -> _Counts | None:
         """The group; None where there is none and no room for it."""

@@ -99,40 +99,42 @@ class Pair:
         return whole, joined
 
 
+_Found = tuple[Incident, Incident, int]
+"""The half that refused, the half that was told, and the sign of their distance in time."""
+
+
 def join(halves: Sequence[Halves]) -> tuple[list[Pair], list[Offset]]:
     """The pairs among the hosts, and how far their clocks are apart."""
     pairs: list[Pair] = []
     offsets: list[Offset] = []
+    used: set[str] = set()
     for one, other in combinations(halves, 2):
-        # The clock that is ahead is `other`'s, negative where it is behind.
+        # How far the clock of `other` is ahead; the sign is turned where it is the one that refused.
         found = [*_candidates(one, other, 1), *_candidates(other, one, -1)]
         known = _plain(found)
         if not known:
             continue
         offset = median_low(known)
         # Not the whole spread: one false pair far off would let in others.
-        reach = max(_NEAR_NS, 4 * median_low([abs(one - offset) for one in known]))
-        chosen = list(_nearest(found, offset, reach))
-        pairs += [Pair(refused, told, sign * offset) for refused, told, sign in chosen]
-        refused, told, sign = chosen[0]
-        ends = (refused, told) if sign > 0 else (told, refused)
-        names = (ends[1].host or "", ends[0].host or "")
-        offsets.append(Offset(*names, len(chosen), offset, *_spread(chosen)))
+        reach = max(_NEAR_NS, 4 * median_low([abs(distance - offset) for distance in known]))
+        chosen = list(_nearest(found, offset, reach, used))
+        if chosen:
+            pairs += [Pair(refused, told, sign * offset) for refused, told, sign in chosen]
+            offsets.append(_offset(chosen, offset))
     return pairs, offsets
 
 
-_Found = tuple[Incident, Incident, int]
-"""The half that refused, the half that was told, and the sign of their distance in time."""
+def _offset(chosen: list[_Found], offset: int) -> Offset:
+    refused, told, sign = chosen[0]
+    ahead, behind = (told, refused) if sign > 0 else (refused, told)
+    distances = list(map(_distance, chosen))
+    names = (ahead.host or "", behind.host or "")
+    return Offset(*names, len(chosen), offset, min(distances), max(distances))
 
 
 def _distance(found: _Found) -> int:
     refused, told, sign = found
     return sign * ((told.time or 0) - (refused.time or 0))
-
-
-def _spread(found: list[_Found]) -> tuple[int, int]:
-    distances = list(map(_distance, found))
-    return min(distances), max(distances)
 
 
 def _candidates(refusing: Halves, telling: Halves, sign: int) -> list[_Found]:
@@ -141,13 +143,13 @@ def _candidates(refusing: Halves, telling: Halves, sign: int) -> list[_Found]:
     for refused in refusing.refused:
         for flow in _flows(refused):
             by_flow.setdefault(flow, []).append(refused)
-    found = [
-        (refused, told, sign)
+    found = {
+        (refused.id, told.id): (refused, told, sign)
         for told in telling.told
         for flow in _flows(told)
         for refused in by_flow.get(flow, ())[-_PER_FLOW:]
-    ]
-    return [one for one in found if abs(_distance(one)) <= _FURTHEST_NS]
+    }
+    return [one for one in found.values() if abs(_distance(one)) <= _FURTHEST_NS]
 
 
 def _flows(incident: Incident) -> set[Flow]:
@@ -164,9 +166,8 @@ def _plain(found: list[_Found]) -> list[int]:
     return plain or [min(map(_distance, found), key=abs)] if found else []
 
 
-def _nearest(found: list[_Found], offset: int, reach: int) -> Iterator[_Found]:
-    """Each half once, with what fits the offset best."""
-    used: set[str] = set()
+def _nearest(found: list[_Found], offset: int, reach: int, used: set[str]) -> Iterator[_Found]:
+    """Each half once, with what fits the offset best; ``used``: ids of those that are taken."""
     for refused, told, sign in sorted(found, key=lambda one: abs(_distance(one) - offset)):
         near = abs(_distance((refused, told, sign)) - offset) <= reach
         if near and not used & {refused.id, told.id}:

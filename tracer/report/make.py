@@ -38,7 +38,7 @@ def make_report(sources: Sequence[Source], watch: Watch) -> Report:
         halves.append(mine)
     pairs, offsets = join(halves)
     for pair in pairs:
-        groups.join(*pair.whole(), pair.told)
+        groups.join(pair.refused, pair.told, *pair.whole())
     return Report(
         traces=tuple(traces),
         groups=groups.finished(),
