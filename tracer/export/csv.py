@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterable, Iterator
 from tracer.addresses import endpoint
 from tracer.advice import explain
 from tracer.incident import Incident, Netns, Process, Socket
-from tracer.render.escape import line
+from tracer.render.escape import line, shorten
 from tracer.timefmt import utc_text
 
 # Where a spreadsheet sees a formula, in Japanese too; tab and carriage return are escaped before
 # they come here.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+_LONGEST = 4000
+"""Characters of a cell before they are escaped; a spreadsheet takes some 32,000."""
 
 
 def _time(utc: int | None) -> str:
@@ -93,7 +97,7 @@ def cell(value: object) -> str:
 
     What begins like a formula gets an apostrophe before it, which spreadsheets do not show.
     """
-    text = "" if value is None else line(str(value))
+    text = "" if value is None else line(shorten(str(value), _LONGEST))
     return "'" + text if text.startswith(_FORMULA) else text
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from tracer.incident import SCHEMA, Json
 from tracer.render import report_parts as parts
-from tracer.render.escape import line
 from tracer.render.jsonl import json_line
+from tracer.render.phrases import sentence
 from tracer.render.wrap import wrap
 from tracer.report.diff import ORDER, Change, Diff, Side, What
 from tracer.summary import many
@@ -43,7 +43,7 @@ def diff_text(diff: Diff) -> Iterator[str]:
 def _change(change: Change) -> Iterator[str]:
     key = change.key
     yield from wrap(f"{key.cause}  {parts.ends_text(key.ends)}", "  ", "      ", COLUMNS)
-    culprit = f"{parts.culprit_text(key.culprit)}, {line(key.netns)}"
+    culprit = f"{parts.culprit_text(key.culprit)}, {sentence(key.netns)}"
     yield from wrap(culprit, "    ", "      ", COLUMNS)
     before, after = change.before, change.after
     counts = f"{before.misses} -> {many(after.misses, 'miss', 'misses')}"

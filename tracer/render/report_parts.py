@@ -59,7 +59,7 @@ def span_text(first: int | None, last: int | None) -> str:
 
 def ends_text(ends: Ends) -> str:
     """``10.0.0.1:* > 10.0.0.2:53``; an asterisk is a port that the kernel chooses anew."""
-    return line(f"{_end(ends.src, ends.sport)} > {_end(ends.dst, ends.dport)}")
+    return phrases.sentence(f"{_end(ends.src, ends.sport)} > {_end(ends.dst, ends.dport)}")
 
 
 def _end(address: str, port: int | None) -> str:
@@ -68,7 +68,7 @@ def _end(address: str, port: int | None) -> str:
 
 def culprit_text(culprit: Culprit) -> str:
     """Who refused."""
-    at = line(culprit.at)
+    at = phrases.sentence(culprit.at)
     if culprit.kind == "socket":
         who = name(culprit.process) if culprit.process is not None else "a process not known"
         return f"{who} on {at}"
@@ -114,7 +114,7 @@ _WORDS = {
 def moment_words(moment: Moment) -> str:
     """``connect(10.0.0.9:53) by nc[3467]``."""
     by = f" by {phrases.process(moment.by)}".replace("\u00a0", " ") if moment.by else ""
-    detail = line(moment.detail) if moment.detail else ""
+    detail = phrases.sentence(moment.detail) if moment.detail else ""
     if moment.what == "error":
         return f"told {detail}{by.replace(' by ', ': ')}"
     if moment.what == "repeat":

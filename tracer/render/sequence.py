@@ -14,7 +14,7 @@ from tracer.addresses import endpoint
 from tracer.causes import Cause
 from tracer.incident import Incident, Netns, Socket
 from tracer.render import phrases, report_parts
-from tracer.render.escape import line, name
+from tracer.render.escape import name
 from tracer.render.wrap import wrap
 from tracer.report.model import Sample
 from tracer.report.timeline import Moment, timeline
@@ -114,17 +114,24 @@ def _heads(incident: Incident, sample: Sample) -> list[list[str]]:
     """What each lane is: the sender's namespace, one that translates, the receiver's."""
     d, nat = incident.datagram, incident.nat
     sent_from = nat or d
-    sender = ["not known on this machine", line(endpoint(sent_from.src, sent_from.sport))]
+    sender = [
+        "not known on this machine",
+        phrases.sentence(endpoint(sent_from.src, sent_from.sport)),
+    ]
     if incident.origin is not None:
         sender = _socket(incident.origin, sample.joined.host if sample.joined else None)
     if incident.cause is Cause.REMOTE:
         by = incident.icmp.sender or "not known"
-        receiver = ["another machine", line(by), line(f"for {endpoint(d.dst, d.dport)}")]
+        receiver = [
+            "another machine",
+            phrases.sentence(by),
+            phrases.sentence(f"for {endpoint(d.dst, d.dport)}"),
+        ]
     elif incident.socket is not None:
         receiver = _socket(incident.socket)
     else:
         where = phrases.namespace(incident.netns)
-        receiver = [where, line(f"no socket took {endpoint(d.dst, d.dport)}")]
+        receiver = [where, phrases.sentence(f"no socket took {endpoint(d.dst, d.dport)}")]
     translates = [[phrases.namespace(netns), "translates"] for netns in _third(incident)]
     return [sender, *translates, receiver]
 
@@ -167,7 +174,7 @@ def _rows(moment: Moment, incident: Incident, lanes: tuple[Lane, ...]) -> list[R
 def _datagram_labels(incident: Incident, hops: int) -> list[str]:
     """The datagram's ends on each hop."""
     d, nat = incident.datagram, incident.nat
-    arrived = line(f"{endpoint(d.src, d.sport)} > {endpoint(d.dst, d.dport)}")
+    arrived = phrases.sentence(f"{endpoint(d.src, d.sport)} > {endpoint(d.dst, d.dport)}")
     if nat is None:
         return [arrived] * hops
     before = phrases.before_nat(nat)

@@ -109,7 +109,7 @@ def join(halves: Sequence[Halves]) -> tuple[list[Pair], list[Offset]]:
     offsets: list[Offset] = []
     used: set[str] = set()
     for one, other in combinations(halves, 2):
-        # How far the clock of `other` is ahead; the sign is turned where it is the one that refused.
+        # How far the clock of `other` is ahead; the sign is turned where it refused.
         found = [*_candidates(one, other, 1), *_candidates(other, one, -1)]
         known = _plain(found)
         if not known:
