@@ -17,6 +17,7 @@ NOT_SCENARIOS = {
     "test_doctor.py",
     "test_failures.py",
     "test_privileges.py",
+    "test_zz_containers_follow.py",
     "test_zz_direction.py",
     "test_zz_privileges_podman.py",
     "test_zz_recording.py",
