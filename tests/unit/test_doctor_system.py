@@ -10,6 +10,7 @@ import pytest
 
 from tracer.doctor import software, system
 from tracer.kernel import symbols
+from tracer.system.containers.engines import Engines, Places
 from tracer.system.sockets import Dump
 from tracer.timefmt import NS
 
@@ -67,14 +68,29 @@ def test_neither_udp_diag_nor_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.detail == "neither it nor /proc/net/udp can be read: Permission denied"
 
 
-def test_container_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    engines = {"docker": (f"{tmp_path}/sock", f"{tmp_path}/lib"), "podman": (f"{tmp_path}/run",)}
-    monkeypatch.setattr(system, "ENGINES", engines)
-    assert system.containers().detail == "no engine found"
-    (tmp_path / "lib").mkdir()
+@pytest.mark.parametrize(
+    ("places", "hidden", "status", "words"),
+    [
+        ((), False, "ok", "no engine found; 0 containers"),
+        ((), True, "degraded", "a container's own directories have no engine's state"),
+        ((Places("docker", ("/a",), ()),), True, "ok", "docker; 0 containers"),
+        ((Places("docker", ("/a",), ("/a",)),), False, "degraded", "may not be read: /a"),
+    ],
+)
+def test_container_engines(
+    places: tuple[Places, ...],
+    hidden: bool,
+    status: str,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Engines, "places", places)
+    monkeypatch.setattr(Engines, "all", lambda engines: [])
+    monkeypatch.setattr(system, "hides_machine", lambda: hidden)
     found = system.containers()
-    assert (found.status, found.detail) == ("ok", "docker")
-    assert found.facts["engines"] == ["docker"]
+    assert found.status == status
+    assert words in found.detail
+    assert found.facts["engines"] == [place.engine for place in places]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tracer.errors import UsageError
 from tracer.system.containers import commands, resolve
 from tracer.system.containers.commands import Command
 from tracer.system.containers.containerd import Containerd
+from tracer.system.containers.engines import Places
 from tracer.system.containers.files import Files
 from tracer.system.containers.found import Found
 from tracer.system.containers.resolve import check
@@ -26,7 +27,7 @@ FOREVER = 4e9
 
 
 class FakeEngines:
-    places = (("docker", ("/var/lib/docker/containers", "/nowhere")), ("podman", ("/nowhere",)))
+    places = (Places("docker", ("/a", "/b"), ()), Places("podman", (), ()))
 
     def __init__(self, *found: Found) -> None:
         self._found = found
@@ -44,6 +45,8 @@ def have(monkeypatch: pytest.MonkeyPatch) -> Have:
     """Sets what the engines' files tell of, and which namespace is the host's."""
     monkeypatch.setattr(resolve, "COMMANDS", ())
     monkeypatch.setattr(resolve, "ctr", lambda scope: Command("containerd", ("nowhere",), _nobody))
+
+    monkeypatch.setattr(resolve, "is_initial", lambda kind: True)
 
     def put(*found: Found, host: int = 1) -> None:
         monkeypatch.setattr(resolve, "Engines", lambda: FakeEngines(*found))
@@ -114,15 +117,21 @@ def test_many_are_not_all_listed(have: Have) -> None:
 
 def test_an_unknown_one(have: Have) -> None:
     message = refused("nothing")
-    assert message.startswith("-c nothing: no container of this name or id; looked at docker: ")
+    assert message.startswith(
+        "-c nothing: no container of this name or id; looked at docker: /a, /b; "
+    )
     assert "podman: has no state here" in message
     assert message.endswith("; nowhere: not installed")
 
 
 def test_state_that_may_not_be_read(have: Have, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os.path, "isdir", lambda path: "docker" in path)
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert "docker: /var/lib/docker/containers may not be read: run as root" in refused("x")
+    monkeypatch.setattr(FakeEngines, "places", (Places("docker", ("/a", "/b"), ("/a",)),))
+    assert "docker: /a may not be read: run as root" in refused("x")
+
+
+def test_in_another_pid_namespace(have: Have, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve, "is_initial", lambda kind: False)
+    assert refused("web").endswith("not seen in this PID namespace: docker run --pid=host")
 
 
 def test_one_that_shares_the_hosts_network(have: Have) -> None:

@@ -10,17 +10,11 @@ from collections.abc import Callable
 from tracer.findings import Finding, degraded, ok, unknown
 from tracer.kernel import symbols
 from tracer.kernel.capabilities import SYSLOG, missing_capabilities
-from tracer.system.initial import INIT_MOUNTS, in_container, is_initial
+from tracer.summary import many
+from tracer.system.containers.engines import Engines
+from tracer.system.initial import INIT_MOUNTS, hides_machine, in_container, is_initial
 from tracer.system.sockets import udp_sockets
 from tracer.timefmt import NS, utc_text
-
-# A running engine's socket, or what it keeps on disk.
-ENGINES = {
-    "docker": ("/run/docker.sock", "/var/lib/docker"),
-    "containerd": ("/run/containerd/containerd.sock", "/var/lib/containerd"),
-    "podman": ("/run/podman/podman.sock", "/run/containers", "/var/lib/containers"),
-    "cri-o": ("/run/crio/crio.sock", "/var/lib/crio"),
-}
 
 # What a container with its own PID namespace needs of the machine's files.
 NETNS_MOUNTS = ("/run/netns",)
@@ -69,9 +63,33 @@ def udp_diag() -> Finding:
 
 
 def containers() -> Finding:
-    """The container engines there are signs of."""
-    found = [name for name, paths in ENGINES.items() if any(map(os.path.exists, paths))]
-    return ok("containers", ", ".join(found) or "no engine found", engines=found)
+    """The container engines whose state is here, and whether it can be read."""
+    engines = Engines()
+    places = [place for place in engines.places if place.there]
+    count = len(engines.all())
+    names = [place.engine for place in places]
+    words = f"{', '.join(names) or 'no engine found'}; {many(count, 'container')}"
+    closed = [path for place in places for path in place.closed]
+    if closed:
+        return degraded(
+            "containers",
+            f"{words}; may not be read: {', '.join(closed)}",
+            "the names of containers there",
+            "sudo udptrace, or give it CAP_DAC_READ_SEARCH (docs/privileges.md)",
+            engines=names,
+            containers=count,
+        )
+    if hides_machine() and not places:
+        return degraded(
+            "containers",
+            "a container's own directories have no engine's state",
+            "the names of containers",
+            "docker run --pid=host --cap-add=SYS_PTRACE, or -v"
+            " /var/lib/docker:/var/lib/docker:ro and the like (docs/targets.md)",
+            engines=names,
+            containers=count,
+        )
+    return ok("containers", words, engines=names, containers=count)
 
 
 def files() -> Finding:

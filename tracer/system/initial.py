@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
 NAMESPACES = Path("/proc/self/ns")
 INIT_MOUNTS = Path("/proc/1/ns/mnt")
+INIT_ROOT = Path("/proc/1/root")
 
 # PROC_USER_INIT_INO and PROC_PID_INIT_INO of include/linux/proc_ns.h.
 _INITIAL = {"user": 0xEFFFFFFD, "pid": 0xEFFFFFFC}
@@ -24,6 +26,18 @@ def in_container() -> bool | None:
         return True
     own, init = _inode(NAMESPACES / "mnt"), _inode(INIT_MOUNTS)
     return None if None in (own, init) else own != init
+
+
+def machine_root() -> str:
+    """What to put before an absolute path to the machine's own files: empty, but in a container
+    that sees the machine's processes, whose first one leads to them (with CAP_SYS_PTRACE)."""
+    reachable = in_container() and is_initial("pid") and os.access(f"{INIT_ROOT}/", os.X_OK)
+    return str(INIT_ROOT) if reachable else ""
+
+
+def hides_machine() -> bool:
+    """Whether this is known to be a container in which the machine's files are not seen."""
+    return bool(in_container()) and not machine_root()
 
 
 def _inode(path: Path) -> int | None:

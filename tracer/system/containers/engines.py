@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from tracer.containers import Container
@@ -13,6 +15,7 @@ from tracer.system.containers.files import Files, read
 from tracer.system.containers.found import Found
 from tracer.system.containers.storage import Storage
 from tracer.system.containers.users import homes
+from tracer.system.initial import machine_root
 
 _CGROUPS = 1 << 20
 """Bytes of a /proc/PID/cgroup that are read."""
@@ -36,10 +39,28 @@ class Engine(Protocol):
         """The container with an id; ``scope``: probably in this namespace of containerd's."""
 
 
-class Engines:
-    """The engines of this machine; ``root`` is where its files are. Not thread-safe."""
+@dataclass(frozen=True)
+class Places:
+    """The directories of an engine that there are, and those of them that may not be read."""
 
-    def __init__(self, root: str = "", proc: str = "/proc") -> None:
+    engine: str
+    there: tuple[str, ...]
+    closed: tuple[str, ...]
+
+    @staticmethod
+    def of(engine: Engine) -> Places:
+        """As they are now."""
+        there = tuple(filter(os.path.isdir, engine.places))
+        closed = tuple(place for place in there if not os.access(place, os.R_OK | os.X_OK))
+        return Places(engine.name, there, closed)
+
+
+class Engines:
+    """The engines of this machine; ``root`` is where its files are, if not where they are seen to
+    be. Not thread-safe."""
+
+    def __init__(self, root: str | None = None, proc: str = "/proc") -> None:
+        root = machine_root() if root is None else root
         self._proc = proc
         files = Files()
         people = homes(root)
@@ -51,9 +72,9 @@ class Engines:
         )
 
     @property
-    def places(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """(engine, directories looked at), for whom something is not found."""
-        return tuple((engine.name, engine.places) for engine in self._engines)
+    def places(self) -> tuple[Places, ...]:
+        """Where each engine's containers are looked for."""
+        return tuple(Places.of(engine) for engine in self._engines)
 
     def all(self) -> list[Found]:
         """Every container of which there is any state."""

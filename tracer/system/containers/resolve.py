@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from tracer.errors import UsageError
 from tracer.system.containers.commands import COMMANDS, NO_ANSWER, NOT_INSTALLED, ctr
 from tracer.system.containers.engines import Engines
 from tracer.system.containers.found import Found
+from tracer.system.initial import hides_machine, is_initial
 from tracer.system.netns import initial_inum
 from tracer.text import clean
 
@@ -32,6 +32,11 @@ class Checked:
 
 def check(specs: Iterable[str], *, wait: bool) -> Checked:
     """Whether the containers asked for are there. Raises UsageError."""
+    if is_initial("pid") is False:
+        raise UsageError(
+            "-c: a container is found by its first process, and the machine's processes are not"
+            " seen in this PID namespace: docker run --pid=host"
+        )
     engines = Engines()
     followed, lines, fixed = [], [], {}
     for spec in specs:
@@ -134,11 +139,15 @@ def _stopped(matches: Iterable[Found]) -> str:
 def _unknown(engines: Engines) -> str:
     """Where it was looked for, and what could not be read there."""
     looked = []
-    for name, places in engines.places:
-        there = [place for place in places if os.path.isdir(place)]
-        closed = [place for place in there if not os.access(place, os.R_OK | os.X_OK)]
-        if closed:
-            looked.append(f"{name}: {', '.join(closed)} may not be read: run as root")
+    for place in engines.places:
+        if place.closed:
+            looked.append(f"{place.engine}: {', '.join(place.closed)} may not be read: run as root")
         else:
-            looked.append(f"{name}: {', '.join(there) or 'has no state here'}")
-    return f"no container of this name or id; looked at {'; '.join(looked)}"
+            looked.append(f"{place.engine}: {', '.join(place.there) or 'has no state here'}")
+    said = f"no container of this name or id; looked at {'; '.join(looked)}"
+    if hides_machine():
+        said += (
+            "; these are a container's own directories, the machine's are seen with"
+            " --cap-add=SYS_PTRACE, or mounted with -v"
+        )
+    return said
