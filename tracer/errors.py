@@ -16,6 +16,12 @@ class UsageError(UdptraceError):
     exit_code = 2
 
 
+class BadAnswer(UdptraceError):
+    """The answer is there, and it is a bad one: exit code 3."""
+
+    exit_code = 3
+
+
 class StartError(UdptraceError):
     """What a live trace cannot be had for on this machine, and the remedy.
 

@@ -50,20 +50,19 @@ class History:
     def add(self, call: Call) -> History:
         """The history with one more call; one that set nothing, as failed ones mostly do, is not
         kept."""
-        grown = self
+        first = self.first
         if self.sighting == "call" and not self.calls:
-            grown = replace(self, first=call.before)
-        if not any(_sets(call, field, family) for field in _FIELDS for family in _FAMILIES):
-            return grown
-        calls = tuple(sorted((*self.calls, call), key=lambda call: call.time))
-        kept = _bounded(calls)
-        gone = [old.time for old in calls if old not in kept]
-        return replace(
-            grown,
-            calls=kept,
-            connects=self.connects + is_connect(call),
-            dropped=max(self.dropped, *gone) if gone else self.dropped,
-        )
+            first = call.before
+        if not _sets_something(call):
+            return self if first is self.first else replace(self, first=first)
+        calls = (*self.calls, call)
+        if self.calls and call.time < self.calls[-1].time:
+            calls = tuple(sorted(calls, key=lambda call: call.time))
+        kept = calls if len(calls) <= _RECENT else _bounded(calls)
+        dropped = self.dropped
+        if len(kept) < len(calls):
+            dropped = max(dropped, *(old.time for old in calls if old not in kept))
+        return History(first, self.sighting, kept, self.connects + is_connect(call), dropped)
 
     def connects_by(self, when: int) -> int | None:
         """How many times it had been connected by then; None where that is not known any more."""
@@ -163,6 +162,15 @@ def _unseen(history: History, wanted: object, field: Field, family: Family) -> U
     if field in _OPTIONS:
         return "untraced"
     return "older" if history.sighting == "call" else "unrecorded"
+
+
+def _sets_something(call: Call) -> bool:
+    """Whether a call gave any field its value; a shorter way for those that surely did."""
+    if not call.error and call.op in ("connect", "bind"):
+        return True
+    if call.before.lport != call.after.lport:
+        return True
+    return any(_sets(call, field, family) for field in _FIELDS for family in _FAMILIES)
 
 
 def _sets(call: Call, field: Field, family: Family) -> bool:

@@ -59,6 +59,8 @@ class SocketRecord:
     closed: Close | None = None
     told: SockError | None = None
     """The latest error queued on it."""
+    entries: tuple[tuple[object, ...], ...] = ()
+    """Where its shelf has it."""
 
     @property
     def connects(self) -> tuple[Call, ...]:
@@ -115,7 +117,8 @@ class _Shelf:
 
     def put(self, record: SocketRecord) -> list[SocketRecord]:
         """Add, or add again after `take`; returns the records forgotten for it."""
-        for entry in _entries(record):
+        record.entries = tuple(_entries(record))
+        for entry in record.entries:
             self._index.setdefault(entry, {})[record.key] = None
         gone = self.records.put(record.key, record)
         for old in gone:
@@ -144,7 +147,7 @@ class _Shelf:
                 yield record
 
     def _unlink(self, record: SocketRecord) -> None:
-        for entry in _entries(record):
+        for entry in record.entries:
             keys = self._index.get(entry)
             if keys is not None:
                 keys.pop(record.key, None)

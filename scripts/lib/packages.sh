@@ -36,7 +36,8 @@ need_python_modules() {
 
 # What udptrace itself needs, wherever it runs.
 need_udptrace() {
-    need_python_modules bcc:python3-bpfcc click:python3-click tabulate:python3-tabulate
+    need_python_modules bcc:python3-bpfcc click:python3-click jinja2:python3-jinja2 \
+        tabulate:python3-tabulate
 }
 
 install_packages() { # PACKAGE...

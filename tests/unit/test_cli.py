@@ -19,6 +19,7 @@ import pytest
 from tests.samples import EVENTS
 from tests.unit import scenes
 from tests.unit.build import BOX, at
+from tracer.cli.main import COMMANDS
 from tracer.containers import Container
 from tracer.events import Call, NetnsContainers
 from tracer.incident import container_json
@@ -101,7 +102,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 # Help and usage
 
 
-@pytest.mark.parametrize("command", [[], ["live"], ["record"], ["replay"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help(command: list[str], option: str) -> None:
     done = run(*command, option)
@@ -114,7 +115,7 @@ def test_help(command: list[str], option: str) -> None:
 def test_every_option_has_help() -> None:
     from click import Context, Option
 
-    from tracer.cli.main import COMMANDS, udptrace
+    from tracer.cli.main import udptrace
 
     group: Any = udptrace
     for name in COMMANDS:
@@ -215,6 +216,70 @@ def test_replay_with_other_filters(recording: Path) -> None:
     assert {line["cause"] for line in lines if line["kind"] == "incident"} == {"closed"}
     done = run("replay", "--host", "10.0.0.1/8", str(recording))
     assert "has host bits set" in failed(done, 2)
+
+
+# Reports
+
+
+def test_a_long_reading_shows_progress_on_a_terminal_only(recording: Path) -> None:
+    for arguments in (["report"], ["export", "--to", "json"], ["diff", str(recording)]):
+        terminal, child = pty.openpty()
+        done = subprocess.run(
+            [*REAL, *arguments, str(recording)],
+            stdout=subprocess.PIPE,
+            stderr=child,
+            env=ENVIRONMENT,
+            check=True,
+        )
+        os.close(child)
+        assert b"reading  [" in os.read(terminal, 65536)
+        os.close(terminal)
+        assert b"reading  [" not in done.stdout
+        assert run(*arguments, str(recording)).stderr == ""
+
+
+def test_a_page_without_jinja(recording: Path, tmp_path: Path) -> None:
+    (tmp_path / "jinja2.py").write_text("raise ImportError\n")
+    path = f"{tmp_path}:{ROOT}"
+    done = run("report", "-f", "html", str(recording), env={"PYTHONPATH": path})
+    assert failed(done, 1) == "--format html: needs Jinja: apt-get install python3-jinja2"
+    assert run("report", str(recording), env={"PYTHONPATH": path}).returncode == 0
+
+
+def test_standard_input_is_not_reported_on(recording: Path) -> None:
+    with recording.open("rb") as file:
+        done = run("report", "-", stdin=file)
+    assert failed(done, 2).startswith("-: standard input cannot be read twice")
+
+
+def test_a_capture_does_not_go_to_a_terminal(recording: Path) -> None:
+    terminal, child = pty.openpty()
+    done = run("export", "--to", "pcapng", str(recording), stdout=child)
+    os.close(child)
+    os.close(terminal)
+    assert failed(done, 2) == "--to pcapng: not to a terminal; add -o FILE"
+
+
+def test_a_diff_that_finds_more_ends_with_3(recording: Path, tmp_path: Path) -> None:
+    quiet = tmp_path / "quiet"
+    quiet.write_bytes(codec.encode(scenes.run_b()[0]))
+    done = run("diff", str(quiet), str(recording))
+    assert failed(done, 3) == "diff found more: 2 new groups, 0 at a higher rate"
+    assert "\nNew\n" in done.stdout
+    assert run("diff", str(recording), str(quiet)).returncode == 0
+
+
+def test_a_report_to_a_closed_pipe_ends_quietly(recording: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = run("report", str(recording), stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = run("export", "--to", "pcapng", str(recording), stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_direction_needs_a_target() -> None:
@@ -450,6 +515,12 @@ def test_a_remedy_of_our_own_is_enough() -> None:
     assert failed(done, 1) == "loading probes needs root: sudo udptrace"
 
 
+def test_what_a_bounded_process_lacks_is_said_once_at_the_start() -> None:
+    done = run("--duration", "0.1", command=FAKE, env={"FAKE_SESSION": "bounded"})
+    assert done.stderr.splitlines()[0] == "udptrace: without CAP_X: something is not known"
+    assert done.stderr.count("CAP_X") == 1
+
+
 # Doctor, on whatever machine this is
 
 
@@ -462,13 +533,12 @@ def _no_capabilities() -> None:
 
 def test_doctor_without_root_says_what_can_be_said() -> None:
     done = run("doctor", preexec_fn=_no_capabilities)
-    assert "loading probes needs root (missing here: CAP_NET_ADMIN" in failed(done, 1)
+    assert "needs CAP_BPF, attaching them needs CAP_PERFMON: " in failed(done, 1)
     lines = done.stdout.splitlines()
     assert lines[-1].startswith("a live trace would not start; ")
     assert max(map(len, lines)) <= 80
     assert {line.split()[0] for line in lines if line[0] != " "} >= {"ok", "broken", "unknown"}
-    assert "remedy: sudo udptrace" in done.stdout
-    assert "not tried: needs root" in done.stdout
+    assert "not tried: capabilities are missing" in done.stdout
     assert "\x1b" not in done.stdout
 
 

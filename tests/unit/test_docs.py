@@ -9,8 +9,12 @@ from pathlib import Path
 from tests.unit.build import counters, end
 from tests.unit.test_render_jsonl import stream
 from tracer.doctor import system
+from tracer.export.csv import COLUMNS
+from tracer.export.finished import LIMIT as FINISHED
 from tracer.kernel.probes import PROBES
 from tracer.recording import codec
+from tracer.report.groups import GROUPS, SAMPLES
+from tracer.report.hosts import LIMIT as HALVES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -37,6 +41,33 @@ def test_every_field_of_a_counters_line_is_documented() -> None:
     assert line["kind"] == "counters"
     for name in _names(line):
         assert f"`{name}`" in text, name
+
+
+def test_every_field_of_a_report_is_documented() -> None:
+    text = (DOCS / "report.md").read_text() + (DOCS / "incident.md").read_text()
+    lines = (DOCS.parent / "tests/golden/report/netcat.jsonl").read_text().splitlines()
+    assert {json.loads(line)["kind"] for line in lines} == {"report", "group", "incident"}
+    for line in lines:
+        for name in _names(json.loads(line)) - {"remote-address", "local-address", "closed"}:
+            assert f"`{name}`" in text, name
+
+
+def test_every_column_of_an_export_is_documented() -> None:
+    text = (DOCS / "export.md").read_text()
+    named = {
+        name
+        for row in re.findall(r"^\| (`\w+`.*?) \|", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    assert named == set(COLUMNS)
+
+
+def test_the_limits_of_a_report_are_documented() -> None:
+    text = (DOCS / "report.md").read_text()
+    assert f"At most {GROUPS} groups" in text
+    assert f"first {SAMPLES} incidents in full" in text
+    assert f"latest {HALVES} incidents" in text
+    assert f"At most {FINISHED} incidents" in (DOCS / "export.md").read_text()
 
 
 def test_every_finding_of_the_doctor_is_documented() -> None:

@@ -10,25 +10,29 @@ import pytest
 
 from tracer.doctor import software, system
 from tracer.kernel import symbols
+from tracer.system.containers.engines import Engines, Places
 from tracer.system.sockets import Dump
 from tracer.timefmt import NS
 
 
 def test_no_look_raises_whatever_this_machine_is() -> None:
     found = [check() for check in system.CHECKS]
-    assert all(finding.status in ("ok", "degraded") for finding in found)
+    assert all(finding.status in ("ok", "degraded", None) for finding in found)
     assert len({finding.name for finding in found}) == len(found)
     # What is lost and how to get it: one never without the other.
     assert all(bool(f.lost) == bool(f.remedy) == (f.status == "degraded") for f in found)
 
 
-@pytest.mark.parametrize(("missing", "remedy"), [([], "kptr_restrict=1"), (["CAP_SYSLOG"], "sudo")])
-def test_hidden_symbols(monkeypatch: pytest.MonkeyPatch, missing: list[str], remedy: str) -> None:
+@pytest.mark.parametrize(("missing", "status"), [([], "degraded"), (["CAP_SYSLOG"], None)])
+def test_hidden_symbols(
+    monkeypatch: pytest.MonkeyPatch, missing: list[str], status: str | None
+) -> None:
+    """Hidden from all by a switch, or from this process: that one's own line says what is lost."""
     monkeypatch.setattr(symbols, "tells_addresses", lambda: False)
     monkeypatch.setattr(system, "missing_capabilities", lambda: missing)
     found = system.kernel_symbols()
-    assert found.status == "degraded"
-    assert remedy in found.remedy
+    assert found.status == status
+    assert ("kptr_restrict=1" in found.remedy) is (status == "degraded")
     monkeypatch.setattr(symbols, "tells_addresses", lambda: True)
     assert system.kernel_symbols().status == "ok"
 
@@ -64,14 +68,58 @@ def test_neither_udp_diag_nor_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.detail == "neither it nor /proc/net/udp can be read: Permission denied"
 
 
-def test_container_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    engines = {"docker": (f"{tmp_path}/sock", f"{tmp_path}/lib"), "podman": (f"{tmp_path}/run",)}
-    monkeypatch.setattr(system, "ENGINES", engines)
-    assert system.containers().detail == "no engine found"
-    (tmp_path / "lib").mkdir()
+@pytest.mark.parametrize(
+    ("places", "hidden", "status", "words"),
+    [
+        ((), False, "ok", "no engine found; 0 containers"),
+        ((), True, "degraded", "a container's own directories have no engine's state"),
+        ((Places("docker", ("/a",), ()),), True, "ok", "docker; 0 containers"),
+        ((Places("docker", ("/a",), ("/a",)),), False, "degraded", "may not be read: /a"),
+    ],
+)
+def test_container_engines(
+    places: tuple[Places, ...],
+    hidden: bool,
+    status: str,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Engines, "places", places)
+    monkeypatch.setattr(Engines, "all", lambda engines: [])
+    monkeypatch.setattr(system, "hides_machine", lambda: hidden)
     found = system.containers()
-    assert (found.status, found.detail) == ("ok", "docker")
-    assert found.facts["engines"] == ["docker"]
+    assert found.status == status
+    assert words in found.detail
+    assert found.facts["engines"] == [place.engine for place in places]
+
+
+@pytest.mark.parametrize(
+    ("contained", "pids", "mounted", "status", "words"),
+    [
+        (False, True, False, "ok", "the machine's own"),
+        (True, True, False, "ok", "are seen by process 1"),
+        (True, False, True, "ok", "with the machine's /run/netns"),
+        (True, False, False, "degraded", "a container's; not here: "),
+        (None, True, False, None, "not told: /proc/1/ns/mnt is hidden"),
+    ],
+)
+def test_files(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    contained: bool | None,
+    pids: bool,
+    mounted: bool,
+    status: str | None,
+    words: str,
+) -> None:
+    directory = tmp_path if mounted else tmp_path / "none"
+    monkeypatch.setattr(system, "NETNS_MOUNTS", (str(directory),))
+    monkeypatch.setattr(system, "in_container", lambda: contained)
+    monkeypatch.setattr(system, "is_initial", lambda kind: pids)
+    found = system.files()
+    assert found.status == status
+    assert words in found.detail
+    assert (f"-v {directory}:{directory}:ro,rslave" in found.remedy) is (status == "degraded")
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(86400, "degraded"), (1_795_000_000, "ok")])

@@ -42,7 +42,7 @@ def _changed(value: Any, random: Random) -> Any:
     return random.choice(WORDS + DANGEROUS)
 
 
-def _lying_recording(random: Random) -> bytes:
+def lying_recording(random: Random) -> bytes:
     bodies = [b for b in BODIES if random.random() > 0.05]
     if random.random() < 0.2:
         bodies[1:] = random.sample(bodies[1:], len(bodies) - 1)
@@ -56,7 +56,7 @@ def _lying_recording(random: Random) -> bytes:
 @pytest.mark.parametrize("seed", range(150))
 def test_a_lying_recording(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "lies.jsonl"
-    path.write_bytes(_lying_recording(Random(seed)))
+    path.write_bytes(lying_recording(Random(seed)))
     for output_format in ("text", "json"):
         options = ReplayOptions(str(path), output_format=output_format)
         with suppress(UdptraceError):

@@ -68,12 +68,13 @@ def test_one_module_at_most_imports_bcc() -> None:
 
 def test_replay_imports_nothing_that_is_not_everywhere() -> None:
     """A recording is read on a machine that is no Linux at all."""
-    loaded = _run(
-        "import sys, tracer.cli.main, tracer.cli.replay\nprint(*sorted(sys.modules), sep='\\n')"
-    ).split()
+    commands = ", ".join(f"tracer.cli.{name}" for name in ("replay", "report", "export", "diff"))
+    code = f"import sys, {commands}\nprint(*sorted(sys.modules), sep='\\n')"
+    loaded = _run(code).split()
     own = {name for name in loaded if name.startswith("tracer.")}
     assert not own & {"tracer.trace", "tracer.recording.writer", "tracer.system.netns"}
     assert "fcntl" not in loaded
+    assert "jinja2" not in loaded
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,17 @@ def test_the_command_is_installed(installed: Path) -> None:
         [installed / "udptrace", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("udptrace 0.")
+
+
+def test_the_wheel_has_the_page_of_a_report(installed: Path) -> None:
+    recording = ROOT / "tests/recordings/v1/netcat.udptrace"
+    done = subprocess.run(
+        [installed / "udptrace", "report", "-f", "html", recording],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("<!DOCTYPE html>")
 
 
 def test_a_checkout_has_its_own_bpf_sources() -> None:

@@ -45,16 +45,18 @@ def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+json_or_text_option = click.option(
+    "-f",
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How results are printed; json is one object a line.",
+)
+
 output_options = _all_of(
-    click.option(
-        "-f",
-        "--format",
-        "output_format",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        show_default=True,
-        help="How results are printed; json is one object a line.",
-    ),
+    json_or_text_option,
     click.option(
         "--color",
         type=click.Choice(["auto", "always", "never"]),

@@ -60,7 +60,7 @@ def command(**options: Any) -> None:
 def replay(options: ReplayOptions) -> None:
     """Show the recording. Raises RecordingError, UsageError and what writing raises."""
     with Reader(options.file) as reader:
-        header = _asked(reader.header, options)
+        header = asked_header(reader.header, options)
         presenter = make_presenter(
             options.output_format,
             options.color,
@@ -70,7 +70,7 @@ def replay(options: ReplayOptions) -> None:
             closed_window_ns=options.closed_window_ns or header.closed_window_ns,
             settle_ns=header.settle_ns,
             limit=header.count,
-            selection=_selection(header, options),
+            selection=asked_selection(header, options),
         )
         for event in reader:
             presenter.feed(header if isinstance(event, Header) else event)
@@ -82,8 +82,11 @@ def replay(options: ReplayOptions) -> None:
     tell_summary(presenter.stats)
 
 
-def _asked(header: Header, options: ReplayOptions) -> Header:
-    """The header with what is asked of this replay, where that is other than of the trace."""
+def asked_header(header: Header, options: ReplayOptions) -> Header:
+    """The header with what is asked of this replay, where that is other than of the trace.
+
+    Raises RecordingError and UsageError.
+    """
     if options.netns or options.pids or options.containers:
         header = _retargeted(header, options)
     if options.selection:
@@ -91,7 +94,8 @@ def _asked(header: Header, options: ReplayOptions) -> Header:
     return header
 
 
-def _selection(header: Header, options: ReplayOptions) -> Selection:
+def asked_selection(header: Header, options: ReplayOptions) -> Selection:
+    """The filters in such a header. Raises RecordingError."""
     try:
         return selection_of(header.selection)
     except ValueError as error:

@@ -19,8 +19,8 @@ def prepare_stdout() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def show(text: str, *, flush: bool = True) -> None:
-    """Write results and, by default, let them be seen at once.
+def show(text: str | bytes, *, flush: bool = True) -> None:
+    """Write results, text or bytes, and by default let them be seen at once.
 
     Raises BrokenPipeError when nobody reads them any more, UdptraceError when they cannot be
     written for another reason.
@@ -28,7 +28,10 @@ def show(text: str, *, flush: bool = True) -> None:
     if sys.stdout is None:  # the caller closed it
         return
     try:
-        sys.stdout.write(text)
+        if isinstance(text, bytes):
+            sys.stdout.buffer.write(text)
+        else:
+            sys.stdout.write(text)
         if flush:
             sys.stdout.flush()
     except BrokenPipeError:

@@ -72,13 +72,18 @@ def _targets(options: TraceOptions) -> Targets:
     direction = dict(options.selection).get("direction", "both")
     if direction != "both" and not targets:
         raise UsageError(f"--direction {direction}: of what? add -c, -N or -p")
-    if targets.containers:
-        # Only now: most traces ask for none.
-        from tracer.system.containers.resolve import check
+    if not targets.containers:
+        return targets
+    # Only now: most traces ask for none.
+    from tracer.system.containers.resolve import check
 
-        for line in check(targets.containers, wait=options.wait):
-            say(line)
-    return targets
+    checked = check(targets.containers, wait=options.wait)
+    for line in checked.lines:
+        say(line)
+    names = (f"container {spec}" for spec in checked.fixed)
+    return Targets(
+        (*targets.inums, *checked.fixed.values()), (*targets.names, *names), checked.followed
+    )
 
 
 def _open_session(options: TraceOptions) -> Session:
@@ -92,6 +97,8 @@ def _open_session(options: TraceOptions) -> Session:
         # Where the remedy is a command of ours, that one tells the rest.
         more = "" if PROG in error.remedy else f"; `{PROG} doctor` says what else is in the way"
         raise UdptraceError(f"{error}{more}") from error
+    for finding in session.lacking:
+        say(f"{finding.detail}: {finding.lost}")
     if options.verbose:
         for name, seconds in phases.taken:
             say(f"{name}: {seconds:.2f} s")

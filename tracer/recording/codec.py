@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import operator
 import types
 import typing
 from collections.abc import Callable
@@ -64,9 +65,20 @@ class Decoded:
     extra: dict[str, object]
 
 
-Extra = dict[str, object]
 Encoder = Callable[[Any], Any]
-Decoder = Callable[[Any, Extra], Any]
+
+
+@dataclasses.dataclass(slots=True)
+class _Line:
+    """What is known of the line being decoded."""
+
+    tame: bool
+    """Nothing in it can be an integer beyond 64 bits or a lone surrogate: types say enough."""
+    extra: dict[str, object] = dataclasses.field(default_factory=dict)
+    """Fields this version does not know."""
+
+
+Decoder = Callable[[Any, _Line], Any]
 
 
 def encode(event: Event) -> bytes:
@@ -85,9 +97,9 @@ def decode(line: bytes) -> Decoded:
     cls = KINDS.get(kind)
     if cls is None:
         return Decoded(Unknown(kind, body), {})
-    extra: Extra = {}
+    read = _Line(tame=_is_tame(line))
     try:
-        return Decoded(_decoder(cls)(body, extra), extra)
+        return Decoded(_decoder(cls)(body, read), read.extra)
     except _Wrong as wrong:
         raise CodecError(f"{'.'.join([kind, *wrong.path])}: {wrong.why}") from None
 
@@ -97,7 +109,7 @@ def parse(line: bytes) -> dict[str, Any]:
     if len(line) > MAX_LINE:
         raise CodecError(f"longer than {MAX_LINE} bytes")
     try:
-        body = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        body = _JSON.decode(line.decode("utf-8"))
     except RecursionError:
         raise CodecError("nested too deeply") from None
     except UnicodeDecodeError:
@@ -113,6 +125,19 @@ def parse(line: bytes) -> dict[str, Any]:
 
 def _no_constant(name: str) -> object:
     raise CodecError(f"{name} is not JSON")
+
+
+# json.loads() with an argument makes a decoder anew for each line.
+_JSON = json.JSONDecoder(parse_constant=_no_constant)
+
+# Digits, all as the same one: a pattern takes ten times as long to find many in a row.
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_MANY = b"0" * 19
+
+
+def _is_tame(line: bytes) -> bool:
+    """Whether no integer can have more than 64 bits, and no string a lone surrogate."""
+    return b"\\u" not in line and _MANY not in line.translate(_DIGITS)
 
 
 @functools.cache
@@ -136,7 +161,7 @@ def _encoder(hint: Any) -> Encoder:
     if dataclasses.is_dataclass(hint):
         return _dataclass_encoder(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
+    if _is_union(hint):
         inner = _encoder(_of_optional(args))
         return _same if inner is _same else lambda v: None if v is None else inner(v)
     if origin is tuple and args[-1] is ...:
@@ -158,14 +183,18 @@ def _decoder(hint: Any) -> Decoder:
     if dataclasses.is_dataclass(hint):
         return _dataclass_decoder(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
+    if _is_union(hint):
         inner = _decoder(_of_optional(args))
-        return lambda value, extra: None if value is None else inner(value, extra)
+        return lambda value, line: None if value is None else inner(value, line)
     if origin is Literal:
         return _literal_decoder(args)
     if origin is tuple:
         return _list_decoder(args[0]) if args[-1] is ... else _tuple_decoder(args)
     return {str: _decode_str, int: _decode_int, bool: _decode_bool}[hint]
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (Union, types.UnionType)
 
 
 def _of_optional(args: tuple[Any, ...]) -> Any:
@@ -180,24 +209,54 @@ def _dataclass_decoder(cls: Any) -> Decoder:
         for name, hint, required in _fields(cls)
     )
     label = getattr(cls, "kind", cls.__name__)
+    take = _taker(tuple(name for name, _, _ in plan))
+    # In a tame line, all that is left to do once the types are known to be right.
+    rest = tuple(
+        (at, plan[at][1])
+        for at, (name, hint, _) in enumerate(_fields(cls))
+        if name in IDENTIFIERS or not _is_plain(hint)
+    )
+    right: set[tuple[type, ...]] = set()
+    """Types of the fields that have passed all checks before: as many as the class allows."""
 
-    def decode_object(value: Any, extra: Extra) -> Any:
+    def decode_object(value: Any, line: _Line) -> Any:
         try:
-            made = cls(*[convert(value[name], extra) for name, convert, _ in plan])
+            found = take(value)
+            kinds = tuple(map(type, found))
+            if line.tame and kinds in right:
+                made = list(found)
+                for at, convert in rest:
+                    made[at] = convert(made[at], line)
+            else:
+                made = [convert(value[name], line) for name, convert, _ in plan]
+                right.add(kinds)
             if len(value) == len(plan):
-                return made
+                return cls(*made)
         except (_Wrong, KeyError, TypeError):
             # Once more, slowly: a field is left to its default, or the wrong one is to be named.
-            made = cls(**_decode_fields(value, plan, extra))
+            pass
+        whole = cls(**_decode_fields(value, plan, line))
         known = {name for name, _, _ in plan}
-        extra.update((f"{label}.{key}", value[key]) for key in value.keys() - known)
-        return made
+        line.extra.update((f"{label}.{key}", value[key]) for key in value.keys() - known)
+        return whole
 
     return decode_object
 
 
+def _is_plain(hint: Any) -> bool:
+    """Whether JSON's value of the right type is the field's."""
+    args = set(typing.get_args(hint)) if _is_union(hint) else {hint}
+    return args <= {str, int, bool, type(None)}
+
+
+def _taker(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """The fields of an object in their order; raises KeyError or TypeError."""
+    take: Any = operator.itemgetter(*names)
+    return take if len(names) > 1 else lambda value: (take(value),)
+
+
 def _decode_fields(
-    value: Any, plan: tuple[tuple[str, Decoder, bool], ...], extra: Extra
+    value: Any, plan: tuple[tuple[str, Decoder, bool], ...], line: _Line
 ) -> dict[str, Any]:
     """The fields that are there, by name."""
     if not isinstance(value, dict):
@@ -206,7 +265,7 @@ def _decode_fields(
     for name, convert, required in plan:
         try:
             if name in value:
-                found[name] = convert(value[name], extra)
+                found[name] = convert(value[name], line)
             elif required:
                 raise _Wrong("missing")
         except _Wrong as wrong:
@@ -218,10 +277,10 @@ def _decode_fields(
 def _list_decoder(hint: Any) -> Decoder:
     inner = _decoder(hint)
 
-    def decode_list(value: Any, extra: Extra) -> tuple[Any, ...]:
+    def decode_list(value: Any, line: _Line) -> tuple[Any, ...]:
         if not isinstance(value, list):
             raise _Wrong("an array is expected")
-        return tuple([inner(item, extra) for item in value])
+        return tuple([inner(item, line) for item in value])
 
     return decode_list
 
@@ -229,16 +288,16 @@ def _list_decoder(hint: Any) -> Decoder:
 def _tuple_decoder(args: tuple[Any, ...]) -> Decoder:
     inners = tuple(_decoder(arg) for arg in args)
 
-    def decode_tuple(value: Any, extra: Extra) -> tuple[Any, ...]:
+    def decode_tuple(value: Any, line: _Line) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) != len(inners):
             raise _Wrong(f"an array of {len(inners)} is expected")
-        return tuple([inner(item, extra) for inner, item in zip(inners, value, strict=True)])
+        return tuple([inner(item, line) for inner, item in zip(inners, value, strict=True)])
 
     return decode_tuple
 
 
 def _literal_decoder(choices: tuple[Any, ...]) -> Decoder:
-    def decode_literal(value: Any, extra: Extra) -> Any:
+    def decode_literal(value: Any, line: _Line) -> Any:
         if not isinstance(value, str) or value not in choices:
             raise _Wrong(f"one of {', '.join(choices)} is expected")
         return value
@@ -246,7 +305,7 @@ def _literal_decoder(choices: tuple[Any, ...]) -> Decoder:
     return decode_literal
 
 
-def _decode_str(value: Any, extra: Extra) -> str:
+def _decode_str(value: Any, line: _Line) -> str:
     if not isinstance(value, str):
         raise _Wrong("a string is expected")
     # A lone surrogate ("\ud800") is legal JSON, and would fail only later, when it is printed.
@@ -255,7 +314,7 @@ def _decode_str(value: Any, extra: Extra) -> str:
     return value
 
 
-def _decode_int(value: Any, extra: Extra) -> int:
+def _decode_int(value: Any, line: _Line) -> int:
     if type(value) is not int:
         raise _Wrong("an integer is expected")
     if not INT_MIN <= value <= INT_MAX:
@@ -263,13 +322,13 @@ def _decode_int(value: Any, extra: Extra) -> int:
     return value
 
 
-def _decode_identifier(value: Any, extra: Extra) -> int:
+def _decode_identifier(value: Any, line: _Line) -> int:
     if not (isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20):
         raise _Wrong("a decimal number in a string is expected")
-    return _decode_int(int(value), extra)
+    return _decode_int(int(value), line)
 
 
-def _decode_bool(value: Any, extra: Extra) -> bool:
+def _decode_bool(value: Any, line: _Line) -> bool:
     if not isinstance(value, bool):
         raise _Wrong("true or false is expected")
     return value

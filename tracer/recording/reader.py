@@ -57,6 +57,11 @@ class Reader:
         self._file.close()
         self._raw.close()
 
+    @property
+    def position(self) -> int:
+        """Bytes of the file read so far, compressed ones of a compressed file."""
+        return self._raw.tell()
+
     def __iter__(self) -> Iterator[Event]:
         yield self.header
         while (line := self._line()) is not None:
@@ -121,7 +126,8 @@ class Reader:
         except CodecError as error:
             self._damage(str(error))
             return None
-        self.unknown.update(decoded.extra.keys())
+        if decoded.extra:
+            self.unknown.update(decoded.extra.keys())
         if isinstance(decoded.event, Unknown):
             self.unknown[decoded.event.kind] += 1
             return None

@@ -25,17 +25,17 @@ class JsonRenderer:
             self._anchor = Anchor.of(event)
         if isinstance(event, Header):
             self._following = bool(event.following)
-            return _line(self._stamped("header", event.time) | _header(event))
+            return json_line(self._stamped("header", event.time) | _header(event))
         if isinstance(event, TargetChange) and self._following:
-            return _line(self._stamped("target", event.time) | _target(event))
+            return json_line(self._stamped("target", event.time) | _target(event))
         if isinstance(event, Loss):
             what: Json = {"what": event.what, "count": event.count}
-            return _line(self._stamped("loss", event.time) | what)
+            return json_line(self._stamped("loss", event.time) | what)
         return ""
 
     def update(self, update: IncidentUpdate) -> str:
         """An incident as it stands; the same ``id`` comes again with a higher ``seq``."""
-        return _line(update.incident.to_json())
+        return json_line(update.incident.to_json())
 
     def end(self, end: End, stats: Stats) -> str:
         """The last lines of a trace that ended cleanly: what died silently, and the totals."""
@@ -48,30 +48,33 @@ class JsonRenderer:
             "losses": stats.losses,
             "forgotten": stats.forgotten,
         }
-        lines = [_line(self._counters(part)) for part in stats.silence]
-        return "".join(lines) + _line(self._stamped("end", end.time) | totals)
-
-    def _counters(self, part: NetnsSilence) -> Json:
-        return {
-            "kind": "counters",
-            "schema": SCHEMA,
-            "time": _time(part.time),
-            "mono_ns": part.mono_ns,
-            "netns": part.netns.to_json(),
-            "since": _time(part.since),
-            "final": part.final,
-            "gone": part.gone,
-            "silent": part.silent,
-            "no_ports": {"kernel": part.kernel, "traced": part.traced, "unseen": part.unseen},
-            "icmp": {"unreachables_sent": part.icmp_sent, "rate_limited": part.icmp_limited},
-        }
+        lines = [json_line(counters_json(part)) for part in stats.silence]
+        return "".join(lines) + json_line(self._stamped("end", end.time) | totals)
 
     def _stamped(self, kind: str, monotonic: int) -> Json:
-        time = _time(self._anchor.utc(monotonic) if self._anchor else None)
+        time = time_text(self._anchor.utc(monotonic) if self._anchor else None)
         return {"kind": kind, "schema": SCHEMA, "time": time, "mono_ns": monotonic}
 
 
-def _time(utc: int | None) -> str | None:
+def counters_json(part: NetnsSilence) -> Json:
+    """A `counters` line."""
+    return {
+        "kind": "counters",
+        "schema": SCHEMA,
+        "time": time_text(part.time),
+        "mono_ns": part.mono_ns,
+        "netns": part.netns.to_json(),
+        "since": time_text(part.since),
+        "final": part.final,
+        "gone": part.gone,
+        "silent": part.silent,
+        "no_ports": {"kernel": part.kernel, "traced": part.traced, "unseen": part.unseen},
+        "icmp": {"unreachables_sent": part.icmp_sent, "rate_limited": part.icmp_limited},
+    }
+
+
+def time_text(utc: int | None) -> str | None:
+    """A time as the stream has it."""
     return None if utc is None else utc_text(utc)
 
 
@@ -101,6 +104,6 @@ def _target(change: TargetChange) -> Json:
     }
 
 
-def _line(value: Json) -> str:
+def json_line(value: Json) -> str:
     """ASCII only, so that whatever a name holds is one line and valid JSON."""
     return json.dumps(value, ensure_ascii=True, separators=(", ", ": ")) + "\n"

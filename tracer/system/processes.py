@@ -54,6 +54,18 @@ class OwnerFinder:
         return {inode: found.get(inode, ()) for inode in inodes}
 
 
+class NoOwners(OwnerFinder):
+    """Finds nobody, and so claims of no socket that nobody holds it."""
+
+    def find(self, inodes: Iterable[int], hint_pids: Iterable[int] = ()) -> Holders:
+        """Nothing."""
+        return {}
+
+    def scan(self, inodes: Collection[int]) -> Holders:
+        """Nothing."""
+        return {}
+
+
 def all_pids() -> list[int]:
     """The processes that /proc shows, in ascending order."""
     with suppress(OSError):
@@ -108,15 +120,15 @@ def start_of(pid: int) -> int:
     return int(fields[19]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
-def parent_of(pid: int) -> int:
+def parent_of(pid: int, proc: str = "/proc") -> int:
     """The process's parent; 0 if it has none, or is gone."""
-    fields = _stat_fields(pid)
+    fields = _stat_fields(pid, proc)
     return int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else 0
 
 
-def _stat_fields(pid: int) -> list[bytes]:
+def _stat_fields(pid: int, proc: str = "/proc") -> list[bytes]:
     """/proc/PID/stat after the name, which is in parentheses and may hold some, and spaces."""
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return _read(f"{proc}/{pid}/stat").rpartition(b")")[2].split()
 
 
 def _with_relatives(pids: Iterable[int]) -> list[int]:

@@ -24,6 +24,9 @@ from tracer.system.containers.kubernetes import pod_of
 TIMEOUT_S = 5.0
 """How long a command may take: docker's answers within half a second on a busy machine."""
 
+NOT_INSTALLED = "not installed"
+NO_ANSWER = f"no answer within {TIMEOUT_S:.0f} s"
+
 _LONGEST = 4 << 20
 """Bytes of an answer that are read."""
 
@@ -37,6 +40,11 @@ class Command:
     read: Callable[[Any, float], Found | None]
 
     @property
+    def program_name(self) -> str:
+        """The command's name."""
+        return self.words[0]
+
+    @property
     def program(self) -> str | None:
         """Where the command is; None where it is not installed."""
         return shutil.which(self.words[0])
@@ -44,7 +52,7 @@ class Command:
     def ask(self, spec: str) -> tuple[Found | None, str]:
         """The container, and in words why there is none, or no answer."""
         if self.program is None:
-            return None, "not installed"
+            return None, NOT_INSTALLED
         if spec.startswith("-"):
             return None, "not asked"
         try:
@@ -57,7 +65,7 @@ class Command:
                 env={**os.environ, "LC_ALL": "C.UTF-8"},
             )
         except subprocess.TimeoutExpired:
-            return None, f"no answer within {TIMEOUT_S:.0f} s"
+            return None, NO_ANSWER
         except OSError as error:
             return None, os.strerror(error.errno or 0)
         found = self.read(_first(done.stdout[:_LONGEST]), time.time())
@@ -106,8 +114,21 @@ COMMANDS = (
     Command("podman", ("podman", "container", "inspect"), _podman),
     Command("Kubernetes", ("crictl", "inspect", "--output", "json"), _crictl),
 )
-"""Those asked about a word of -c. containerd's ctr and nerdctl know of no running container that
-its tasks do not show."""
+"""Those asked about a word of -c; containerd's in each of its namespaces, beside them."""
+
+
+def ctr(scope: str) -> Command:
+    """How containerd is asked about one of its namespaces."""
+
+    def read(value: Any, now: float) -> Found | None:
+        identity, image = word(field(value, "ID")), word(field(value, "Image"))
+        if identity is None:
+            return None
+        # One that had a task would have been found by that.
+        container = Container("containerd", identity, identity, image, scope=scope)
+        return Found(container, 0, "no task", now)
+
+    return Command("containerd", ("ctr", "--namespace", scope, "containers", "info"), read)
 
 
 def is_incomplete(container: Container) -> bool:
@@ -135,16 +156,9 @@ def completed(container: Container) -> Container:
 
 def _asked(container: Container) -> Container | None:
     if container.scope is not None:
-        words = ("ctr", "--namespace", container.scope, "containers", "info")
-        command = Command("containerd", words, _ctr)
+        command = ctr(container.scope)
     else:
         named = [c for c in COMMANDS if c.engine == container.engine]
         command = named[0] if named else COMMANDS[-1]
     found, _why = command.ask(container.id)
     return found.container if found is not None else None
-
-
-def _ctr(value: Any, now: float) -> Found | None:
-    identity = word(field(value, "ID"))
-    image = word(field(value, "Image"))
-    return Found(Container("containerd", identity, None, image), 0, "", now) if identity else None

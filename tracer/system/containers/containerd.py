@@ -18,6 +18,12 @@ from tracer.system.containers.kubernetes import pod_of
 # What containerd takes for an id or a namespace (pkg/identifiers).
 _NAME = re.compile("[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 
+_USUAL = ("default", "k8s.io")
+"""Namespaces of ctr and nerdctl, and of Kubernetes."""
+
+_MOST = 8
+"""Namespaces that containerd's command is asked about."""
+
 # Docker's own containers are in this namespace, where they have no names.
 _DOCKERS = "moby"
 
@@ -35,6 +41,12 @@ class Containerd:
     def places(self) -> tuple[str, ...]:
         """The directories looked at."""
         return (self._root,)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The namespaces to look for a container in that has no task."""
+        there = (*_USUAL, *filter(_NAME.fullmatch, listed(self._root)))
+        return tuple(scope for scope in dict.fromkeys(there) if scope != _DOCKERS)[:_MOST]
 
     def all(self) -> Iterator[Found]:
         """Every container that has a task."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 
-from tracer.containers import Container
 from tracer.system.containers.files import read, word
-from tracer.system.processes import comm_of, parent_of
+from tracer.system.processes import parent_of
 
-_COMM = "conmon"
+_PROGRAM = "conmon"
 
 _GENERATIONS = 64
 """Parents followed at most."""
@@ -22,31 +22,44 @@ _ARGUMENTS = 64 << 10
 """Bytes of a command line that are read."""
 
 
-def monitored(pid: int) -> Container | None:
-    """The container whose monitor is above a process; None where there is none.
+@dataclass(frozen=True)
+class Monitor:
+    """What a conmon says of its container, and whose it is (None: root's).
 
-    Only processes outside of containers are above one. Whoever can run a program called conmon can
-    say so of the processes below it: the container is then said to be that user's.
+    Whoever can run a program called conmon can say so of the processes below it: what it says is
+    true of that user's containers at most.
     """
+
+    id: str
+    name: str | None
+    uid: int | None
+
+
+def monitor_of(pid: int, proc: str = "/proc") -> Monitor | None:
+    """The monitor above a process; None where there is none."""
     for _ in range(_GENERATIONS):
-        pid = parent_of(pid)
+        pid = parent_of(pid, proc)
         if pid <= 1:
             return None
-        if comm_of(pid) == _COMM:
-            return _of(pid)
+        arguments = read(f"{proc}/{pid}/cmdline", _ARGUMENTS).decode("utf-8", "surrogateescape")
+        words = arguments.split("\0")
+        if os.path.basename(words[0]) == _PROGRAM:
+            return _said(words, owner_of(pid, proc))
     return None
 
 
-def _of(pid: int) -> Container | None:
-    arguments = read(f"/proc/{pid}/cmdline", _ARGUMENTS).decode("utf-8", "surrogateescape")
-    words = arguments.split("\0")
-    identity = word(_after(words, "-c", "--cid"))
+def owner_of(pid: int, proc: str) -> int | None:
+    """The user of a process; None if it is gone."""
     with suppress(OSError):
-        uid = os.stat(f"/proc/{pid}").st_uid
-        if identity and os.path.basename(words[0]) == _COMM:
-            name = word(_after(words, "-n", "--name"))
-            return Container("podman", identity, name, None, uid=uid or None)
+        return os.stat(f"{proc}/{pid}").st_uid
     return None
+
+
+def _said(words: list[str], uid: int | None) -> Monitor | None:
+    identity = word(_after(words, "-c", "--cid"))
+    if identity is None or uid is None:
+        return None
+    return Monitor(identity, word(_after(words, "-n", "--name")), uid or None)
 
 
 def _after(words: list[str], *options: str) -> str | None:

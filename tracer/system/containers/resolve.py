@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tracer.containers import SHORT, Group, meant_by
 from tracer.errors import UsageError
-from tracer.system.containers.commands import COMMANDS
+from tracer.system.containers.commands import COMMANDS, NO_ANSWER, NOT_INSTALLED, ctr
 from tracer.system.containers.engines import Engines
 from tracer.system.containers.found import Found
+from tracer.system.initial import hides_machine, is_initial
 from tracer.system.netns import initial_inum
 from tracer.text import clean
 
@@ -17,35 +18,64 @@ _LISTED = 8
 """Containers that a message lists."""
 
 
-def check(specs: Iterable[str], *, wait: bool) -> Iterator[str]:
-    """What the user is to know of the containers asked for, a line each. Raises UsageError."""
+@dataclass(frozen=True)
+class Checked:
+    """The words of -c after a look at this machine."""
+
+    followed: tuple[str, ...]
+    fixed: dict[str, int]
+    """Those whose files are not seen here: known from their engine's command, as they are now, by
+    the inode number of their network namespace."""
+    lines: tuple[str, ...]
+    """What the user is to know."""
+
+
+def check(specs: Iterable[str], *, wait: bool) -> Checked:
+    """Whether the containers asked for are there. Raises UsageError."""
+    if is_initial("pid") is False:
+        raise UsageError(
+            "-c: a container is found by its first process, and the machine's processes are not"
+            " seen in this PID namespace: docker run --pid=host"
+        )
     engines = Engines()
+    followed, lines, fixed = [], [], {}
     for spec in specs:
-        running = resolve(spec, engines, wait=wait)
-        if not running:
-            yield f"waiting for container {clean(spec)} to start"
-        elif initial_inum(()) in [found.netns for found in running]:
-            yield (
+        matches, by_command = resolve(spec, engines, wait=wait)
+        inums = [found.netns for found in matches]
+        if by_command and inums and inums[0] is not None:
+            fixed[clean(spec)] = inums[0]
+            lines.append(
+                f"container {clean(spec)} is known from its engine's command only, and not"
+                " followed when it restarts: its state is not where udptrace looks"
+            )
+            continue
+        followed.append(spec)
+        if not matches:
+            lines.append(f"waiting for container {clean(spec)} to start")
+        elif initial_inum(()) in inums:
+            lines.append(
                 f"container {clean(spec)} shares the host's network:"
                 " all that concerns the host is shown"
             )
+    return Checked(tuple(followed), fixed, tuple(lines))
 
 
-def resolve(spec: str, engines: Engines, *, wait: bool) -> list[Found]:
-    """The running containers that a word means: one, a pod's, or none where they are waited for.
+def resolve(spec: str, engines: Engines, *, wait: bool) -> tuple[list[Found], bool]:
+    """The running containers that a word means: one, a pod's, or none where they are waited for;
+    and whether only their engine's command knows them.
 
     Raises UsageError: unknown (with where it was looked for), ambiguous, or not running.
     """
-    groups = meant(spec, engines)
-    asked = ""
-    if not groups and not wait:
-        groups, asked = _by_commands(spec)
+    groups, asked = meant(spec, engines), ""
+    by_command = not groups and not wait
+    if by_command:
+        groups, asked = _by_commands(spec, engines)
     if len(groups) > 1:
         raise UsageError(f"-c {clean(spec)}: {ambiguous(groups)}")
     matches = next(iter(groups.values()), [])
     running = [found for found in matches if found.running]
     if running or wait:
-        return running
+        return running, by_command
     if matches:
         raise UsageError(f"-c {clean(spec)}: {_stopped(matches)}")
     raise UsageError(f"-c {clean(spec)}: {_unknown(engines)}{asked}")
@@ -62,17 +92,20 @@ def meant(spec: str, engines: Engines) -> dict[Group, list[Found]]:
     }
 
 
-def _by_commands(spec: str) -> tuple[dict[Group, list[Found]], str]:
+def _by_commands(spec: str, engines: Engines) -> tuple[dict[Group, list[Found]], str]:
     """What the engines' commands answer, each for itself, and what they do not."""
     groups: dict[Group, list[Found]] = {}
-    reasons = []
-    for command in COMMANDS:
-        found, why = command.ask(spec)
+    reasons: dict[str, str] = {}
+    for command in (*COMMANDS, *map(ctr, engines.containerd.scopes)):
+        if reasons.get(command.program_name) in (NOT_INSTALLED, NO_ANSWER):
+            continue
+        found, reason = command.ask(spec)
         if found is not None:
-            groups[command.engine,] = [found]
+            groups[command.words] = [found]
         else:
-            reasons.append(f"{command.words[0]}: {why}")
-    return groups, f"; {', '.join(reasons)}"
+            reasons[command.program_name] = reason
+    said = ", ".join(f"{program}: {reason}" for program, reason in reasons.items())
+    return groups, f"; {said}" if said else ""
 
 
 def ambiguous(groups: dict[Group, list[Found]]) -> str:
@@ -106,11 +139,15 @@ def _stopped(matches: Iterable[Found]) -> str:
 def _unknown(engines: Engines) -> str:
     """Where it was looked for, and what could not be read there."""
     looked = []
-    for name, places in engines.places:
-        there = [place for place in places if os.path.isdir(place)]
-        closed = [place for place in there if not os.access(place, os.R_OK | os.X_OK)]
-        if closed:
-            looked.append(f"{name}: {', '.join(closed)} may not be read: run as root")
+    for place in engines.places:
+        if place.closed:
+            looked.append(f"{place.engine}: {', '.join(place.closed)} may not be read: run as root")
         else:
-            looked.append(f"{name}: {', '.join(there) or 'has no state here'}")
-    return f"no container of this name or id; looked at {'; '.join(looked)}"
+            looked.append(f"{place.engine}: {', '.join(place.there) or 'has no state here'}")
+    said = f"no container of this name or id; looked at {'; '.join(looked)}"
+    if hides_machine():
+        said += (
+            "; these are a container's own directories, the machine's are seen with"
+            " --cap-add=SYS_PTRACE, or mounted with -v"
+        )
+    return said
