@@ -45,7 +45,7 @@ KERNEL_ALONE = (
 
 # What no kernel can change: what engines leave in files, and how it is read. How restarted ones are
 # followed is no such thing: before Linux 5.12 namespaces have no cookies.
-USER_SPACE_ALONE = ("zz_containers_incident", "zz_containers_names")
+USER_SPACE_ALONE = ("zz_containers_incident", "zz_containers_names", "zz_containers_replay")
 
 LEFT_OUT = {"kernel": KERNEL_ALONE, "user-space": USER_SPACE_ALONE}
 

@@ -190,6 +190,7 @@ def record_docker_like(
     finally:
         process.kill()
         process.wait()
+        shares.remove()  # before whose namespace it shares
 
 
 def major_minor(text: str) -> str:

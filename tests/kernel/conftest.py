@@ -16,9 +16,11 @@ from tests.kernel.engines.fixtures import (  # noqa: F401 - fixtures
     ctr,
     docker,
     docker_daemon,
+    followed,
     image,
     podman,
     rootless,
+    steady,
 )
 from tests.kernel.live import Live
 from tests.kernel.net import Namespace

@@ -80,6 +80,13 @@ class Live:
         assert len(found) == 1, found
         return found[0]
 
+    def lives(self, name: str) -> list[tuple[str, str]]:
+        """What was told so far of the containers that a word of -c means: (state, id), in order."""
+        with self._lock:
+            told = [json.loads(line) for line in self.lines]
+        targets = (line for line in told if line["kind"] == "target" and line["name"] == name)
+        return [(target["state"], target["container"]["id"]) for target in targets]
+
     def stderr(self) -> str:
         """What it printed on standard error so far."""
         return self._errors.read_text(errors="replace")

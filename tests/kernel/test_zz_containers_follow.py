@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,7 +18,6 @@ from tests.kernel.test_failures import one_line
 from tracer.system.netns import Netns, in_netns
 
 FIRST = 4631
-STEADY = 4632
 DELIVERED = 4633
 DATAGRAMS = 10_000
 MISS_COSTS = 50
@@ -30,61 +28,39 @@ OF_TIME = ("tick", "clock", "counters")
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A trace of a container that is not there yet."""
-    trace = Live(tmp_path_factory.mktemp("followed"), "-c", "early", "--wait")
-    yield trace
-    trace.stop()
-
-
-@pytest.fixture(scope="module")
 def early(followed: Live, docker: DockerLike) -> Container:
     """The container: it sends at once, to a port that nobody holds, each time it starts."""
     return docker.run("early", "sh", "-c", f"echo x | nc -u 127.0.0.1 {FIRST}; sleep 1000000")
 
 
-@pytest.fixture(scope="module")
-def steady(docker: DockerLike) -> Container:
-    """A container that sends to nobody once a second."""
-    loop = f"while :; do echo x | nc -u 127.0.0.1 {STEADY}; sleep 1; done"
-    return docker.run("steady", "sh", "-c", loop)
-
-
-def say(trace: Live, *lines: str) -> None:
-    """Wait until the trace has told these lines on standard error, in this order."""
-
-    def said() -> bool:
-        found = iter(trace.stderr().splitlines())
-        return all(f"udptrace: {line}" in found for line in lines)
-
-    wait_for(said, lambda: f"{lines}: {trace.stderr()}")
+def lives(followed: Live, early: Container, *states: str) -> None:
+    """Wait until just this has been told of the container's starts and ends."""
+    expected = [(state, early.id) for state in states]
+    wait_for(lambda: followed.lives("early") == expected, lambda: f"{followed.lives('early')}")
 
 
 def test_the_first_datagram_after_its_start_is_traced(followed: Live, early: Container) -> None:
     incident = followed.incident(dport=FIRST)
     assert incident["netns"]["container"]["name"] == "early"
-    say(followed, "waiting for container early to start",
-        f"container early started (docker {early.id[:12]})")  # fmt: skip
+    assert "udptrace: waiting for container early to start" in followed.stderr()
+    lives(followed, early, "started")
 
 
 def test_a_restarted_container_is_followed(followed: Live, early: Container) -> None:
     """Into its new namespace, which has the number of the old one as a rule."""
-    before = len(followed.incidents(dport=FIRST))
     early.restart()
-    wait_for(lambda: len(followed.incidents(dport=FIRST)) > before, "the second life's incident")
-    who = f"(docker {early.id[:12]})"
-    say(followed, *(f"container early {word} {who}" for word in ("started", "ended", "started")))
+    wait_for(lambda: len(followed.incidents(dport=FIRST)) == 2, "the second life's incident")
+    lives(followed, early, "started", "ended", "started")
 
 
 def test_the_trace_goes_on_when_the_container_has_ended(followed: Live, early: Container) -> None:
     early.stop()
-    who = f"(docker {early.id[:12]})"
-    say(followed, *(f"container early {word} {who}" for word in 2 * ("started", "ended")))
+    lives(followed, early, "started", "ended", "started", "ended")
     assert followed.process.poll() is None
 
 
 def test_a_stopped_container_is_said_to_be_stopped(early: Container) -> None:
-    early.stop()
+    assert early.pid == 0
     line = one_line(run("live", "-c", "early"), code=2)
     assert f"the container early (docker {early.id[:12]}) is stopped" in line
     assert f"docker start {early.id[:12]}" in line
@@ -99,15 +75,16 @@ def test_an_unknown_container_says_where_it_was_looked_for(docker: DockerLike) -
 
 
 def test_two_engines_containers_of_one_name_are_both_listed(
-    docker: DockerLike, podman: DockerLike
+    steady: Container, podman: DockerLike
 ) -> None:
-    twins = {"docker": docker.run("twin"), "podman": podman.run("twin")}
-    line = one_line(run("live", "-c", "twin"), code=2)
-    for engine, twin in twins.items():
-        assert f"twin ({engine} {twin.id[:12]}, running)" in line
+    twin = podman.run("steady")
+    line = one_line(run("live", "-c", "steady"), code=2)
+    twin.remove()
+    assert f"steady (docker {steady.id[:12]}, running)" in line
+    assert f"steady (podman {twin.id[:12]}, running)" in line
 
 
-def test_a_name_that_begins_alike_is_another(docker: DockerLike, steady: Container) -> None:
+def test_a_name_that_begins_alike_is_another(steady: Container) -> None:
     assert "no container of this name" in one_line(run("live", "-c", "stead"), code=2)
 
 
@@ -120,18 +97,22 @@ def test_a_stuck_daemon_and_no_command(docker_daemon: Daemon, steady: Container)
     finally:
         docker_daemon.process.send_signal(signal.SIGCONT)
     assert done.returncode == 0, done.stderr
-    assert f"udptrace: container steady started (docker {steady.id[:12]})" in done.stderr
-    incidents = [line for line in done.stdout.splitlines() if '"incident"' in line]
-    named = json.loads(incidents[-1])["netns"]["container"]
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    target = next(line for line in told if line["kind"] == "target")
+    assert (target["state"], target["container"]["id"]) == ("started", steady.id)
+    incident = next(line for line in told if line["kind"] == "incident")
+    named = incident["netns"]["container"]
     assert (named["name"], named["image"]) == ("steady", "alpine:test")
 
 
-def test_delivered_datagrams_cost_no_event(followed: Live, docker: DockerLike) -> None:
+def test_delivered_datagrams_cost_no_event(
+    followed: Live, docker: DockerLike, steady: Container
+) -> None:
     """Neither within a container nor from the host to it: the evidence does not grow by them."""
-    taker = docker.run("taker")
+    docker.call("pause", steady.name)  # its own misses are events
     network = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    address = docker.call("container", "inspect", "-f", network, taker.name)
-    with udp_of(taker) as server, udp_of(taker) as within, udp() as across:
+    address = docker.call("container", "inspect", "-f", network, steady.name)
+    with udp_of(steady) as server, udp_of(steady) as within, udp() as across:
         server.bind(("0.0.0.0", DELIVERED))
         within.connect(("127.0.0.1", DELIVERED))
         across.connect((address, DELIVERED))
@@ -141,6 +122,7 @@ def test_delivered_datagrams_cost_no_event(followed: Live, docker: DockerLike) -
                 sender.send(b"x")
                 assert server.recv(16) == b"x"
         more = evidence(followed, until=4642) - before
+    docker.call("unpause", steady.name)
     assert more["miss"] == 1
     assert more.total() < MISS_COSTS, more
 

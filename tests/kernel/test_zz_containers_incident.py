@@ -6,15 +6,15 @@ import contextlib
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import pytest
 from incident import HOST_ADDRESS, PORT
 
+from tests.kernel.engines.commands import Terminal
 from tests.kernel.engines.container import Container
 from tests.kernel.engines.containerd import Ctr
 from tests.kernel.engines.docker_like import DockerLike
-from tests.kernel.live import Json, Live, run, wait_for
+from tests.kernel.live import Json, Live, wait_for
 from tests.kernel.net import ip
 
 
@@ -38,15 +38,6 @@ CASES = (
     Case("containerd", "ctr", "task", None, "10.22.0.1", "10.22.0.2",
          options=("--with-ns=network:/run/netns/for-task",)),
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A trace of the three containers, started before any of them is there."""
-    wanted = [word for case in CASES for word in ("-c", case.name)]
-    trace = Live(tmp_path_factory.mktemp("traced"), *wanted, "--wait")
-    yield trace
-    trace.stop()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -81,9 +72,11 @@ def server() -> Iterator[subprocess.Popen[bytes]]:
     """``nc -ul 56789`` on the host, with a pipe for what is typed there."""
     command = ["nc.openbsd", "-u", "-l", str(PORT)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0) as process:
-        wait_for(lambda: f":{PORT}" in sockets(), "the server's socket")
-        yield process
-        process.kill()
+        try:
+            wait_for(lambda: f":{PORT}" in sockets(), "the server's socket")
+            yield process
+        finally:
+            process.kill()
 
 
 def sockets() -> str:
@@ -91,51 +84,42 @@ def sockets() -> str:
     return subprocess.check_output(["ss", "-H", "-u", "-a", "-n"], text=True)
 
 
-def play(case: Case, engine: DockerLike | Ctr, traced: Live) -> tuple[Json, Json, Json]:
-    """Both runs of the incident, each with a container of that name; what was said of them."""
-    client = ("nc", "-u", HOST_ADDRESS, str(PORT))
-    ties = f"{case.bridge}:{PORT}"
-    with server():
-        container, terminal = engine.run_on_terminal(case.name, *client, options=case.options)
-        terminal.type("one")
-        wait_for(lambda: ties in sockets(), "the server's connect()")
+@contextlib.contextmanager
+def client(case: Case, engine: DockerLike | Ctr) -> Iterator[tuple[Container, Terminal]]:
+    """``nc -u HOST 56789`` in a container, whose first datagram had the server call connect()."""
+    nc = ("nc", "-u", HOST_ADDRESS, str(PORT))
+    container, terminal = engine.run_on_terminal(case.name, *nc, options=case.options)
+    terminal.type("one")
+    wait_for(lambda: f"{case.bridge}:{PORT}" in sockets(), "the server's connect()")
+    yield container, terminal
+    container.remove()
+
+
+def run_a(case: Case, engine: DockerLike | Ctr, followed: Live) -> tuple[str, Json]:
+    """The client sends twice: the container's id, and what was said of its second datagram."""
+    with server(), client(case, engine) as (container, terminal):
         terminal.type("two")
-        second = traced.incident(src=case.address, cause="local-address")
-        told_of(traced, case, container)
-        container.remove()
-    with server() as answering:
-        container, terminal = engine.run_on_terminal(case.name, *client, options=case.options)
-        terminal.type("one")
-        wait_for(lambda: ties in sockets(), "the server's connect()")
+        return container.id, followed.incident(src=case.address, cause="local-address")
+
+
+def run_b(case: Case, engine: DockerLike | Ctr, followed: Live) -> tuple[str, Json, Json]:
+    """The server answers, and the client sends after that: as above, of both datagrams."""
+    with server() as answering, client(case, engine) as (container, terminal):
         assert answering.stdin is not None
         answering.stdin.write(b"answer\n")
-        reply = traced.incident(sport=PORT, src=case.bridge)
+        reply = followed.incident(sport=PORT, src=case.bridge)
         wait_for(lambda: answering.poll() is not None, "the server's end, told ECONNREFUSED")
         terminal.type("two")
-        late = traced.incident(src=case.address, cause="closed")
-        told_of(traced, case, container)
-        container.remove()
-    return second, reply, late
-
-
-def told_of(traced: Live, case: Case, container: Container) -> None:
-    """Wait for the lines of a container's start and end."""
-    who = f"({case.engine} {container.id[:12]})"
-    for word in ("started", "ended"):
-        line = f"udptrace: container {case.name} {word} {who}"
-        wait_for(partial(said, traced, line), line)
-
-
-def said(traced: Live, line: str) -> bool:
-    """Whether a line is among what the trace told of."""
-    return line in traced.stderr().splitlines()
+        return container.id, reply, followed.incident(src=case.address, cause="closed")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.engine)
 def test_the_seeds_incident_in_a_container(
-    case: Case, traced: Live, network_for_task: None, request: pytest.FixtureRequest
+    case: Case, followed: Live, network_for_task: None, request: pytest.FixtureRequest
 ) -> None:
-    second, reply, late = play(case, request.getfixturevalue(case.fixture), traced)
+    engine = request.getfixturevalue(case.fixture)
+    first, second = run_a(case, engine, followed)
+    other, reply, late = run_b(case, engine, followed)
     for incident in (second, late):
         assert incident["netns"]["name"] == "host"
         assert incident["netns"]["container"] is None
@@ -143,6 +127,8 @@ def test_the_seeds_incident_in_a_container(
     assert reply["cause"] == "remote-address"
     assert named(reply["socket"], case)
     assert reply["netns"] == reply["socket"]["netns"]
+    lives = [(state, each) for each in (first, other) for state in ("started", "ended")]
+    wait_for(lambda: followed.lives(case.name) == lives, lambda: f"{followed.lives(case.name)}")
 
 
 def named(socket: Json, case: Case) -> bool:
@@ -153,12 +139,3 @@ def named(socket: Json, case: Case) -> bool:
     assert container["image"] == case.image
     assert [process["container"] for process in socket["processes"]] == [case.name], socket
     return True
-
-
-def test_a_replay_takes_containers_and_prints_the_same_bytes(traced: Live) -> None:
-    printed = traced.stop().decode()
-    again = run("replay", "-f", "json", str(traced.recording))
-    assert again.stdout == printed, again.stderr
-    web = run("replay", "-f", "json", "-c", "web", str(traced.recording))
-    assert '"dst": "172.17.0.2"' in web.stdout
-    assert '"10.88.0.' not in web.stdout

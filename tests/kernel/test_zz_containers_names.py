@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.engines.container import Container
 from tests.kernel.engines.containerd import FULL_IMAGE, Ctr
 from tests.kernel.engines.docker_like import DockerLike
 from tests.kernel.engines.pods import NAMESPACE, Pod
@@ -55,11 +56,10 @@ def test_a_container_in_the_hosts_network(live: Live, docker: DockerLike) -> Non
     assert incident["netns"]["containers"] == []
 
 
-def test_two_containers_in_one_namespace(live: Live, docker: DockerLike) -> None:
+def test_two_containers_in_one_namespace(live: Live, docker: DockerLike, steady: Container) -> None:
     """Both are named for the namespace, and each for its own process."""
-    docker.run("base")
-    docker.run("mate", *sends(4612), options=("--network=container:base",))
-    incident = told(live, 4612, lambda i: names(i) == {"base", "mate"})
+    docker.run("mate", *sends(4612), options=(f"--network=container:{steady.name}",))
+    incident = told(live, 4612, lambda i: names(i) == {"steady", "mate"})
     assert senders(incident) == ["mate"]
     assert incident["netns"]["container"] is None
 
@@ -87,11 +87,10 @@ def test_a_pod(live: Live, ctr: Ctr, image: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def known(docker: DockerLike, ctr: Ctr) -> str:
-    """The id of a container of docker's that runs; ctr's has the same for its name."""
-    container = docker.run("known")
+def known(steady: Container, ctr: Ctr) -> str:
+    """The id of a container of docker's that runs; one of ctr's is called "known"."""
     ctr.run("known")
-    return container.id
+    return steady.id
 
 
 @pytest.mark.parametrize(

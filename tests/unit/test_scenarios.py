@@ -18,6 +18,7 @@ NOT_SCENARIOS = {
     "test_failures.py",
     "test_privileges.py",
     "test_zz_containers_follow.py",
+    "test_zz_containers_replay.py",
     "test_zz_direction.py",
     "test_zz_privileges_podman.py",
     "test_zz_recording.py",

@@ -28,8 +28,8 @@ class DockerLike:
     def __exit__(self, *_exception: object) -> None:
         for terminal in self._terminals:
             terminal.close()
-        for name in reversed(self._names):  # those that share a namespace after its owner
-            self.call("rm", "-f", name)
+        if self._names:
+            self.call("rm", "-f", *self._names)
 
     def call(self, *arguments: str) -> str:
         """What the engine's command prints. Raises AssertionError with its standard error."""

@@ -9,11 +9,18 @@ import pytest
 
 from tests.kernel.engines import podman as podmans
 from tests.kernel.engines.commands import Daemon
+from tests.kernel.engines.container import Container
 from tests.kernel.engines.containerd import Ctr, containerd
 from tests.kernel.engines.docker import docker as docker_engine
 from tests.kernel.engines.docker import dockerd
 from tests.kernel.engines.docker_like import DockerLike
 from tests.kernel.engines.image import archive
+from tests.kernel.live import Live
+
+FOLLOWED = ("web", "store", "task", "early")
+"""What -c asks the shared trace for: the seed's container of three engines, and one more."""
+
+STEADY_PORT = 4632
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +78,19 @@ def ctr(containerd_daemon: Daemon, image: Path) -> Iterator[Ctr]:
     with Ctr() as engine:
         engine.load(image)
         yield engine
+
+
+@pytest.fixture(scope="session")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A trace of containers by their names, started before any of them is there."""
+    wanted = [word for name in FOLLOWED for word in ("-c", name)]
+    trace = Live(tmp_path_factory.mktemp("followed"), *wanted, "--wait")
+    yield trace
+    trace.stop()
+
+
+@pytest.fixture(scope="session")
+def steady(docker: DockerLike) -> Container:
+    """A container of docker's that sends to nobody once a second."""
+    loop = f"while :; do echo x | nc -u 127.0.0.1 {STEADY_PORT}; sleep 1; done"
+    return docker.run("steady", "sh", "-c", loop)
