@@ -250,7 +250,7 @@ def record_podman(out: Path, image: Path) -> None:
     with podman.user() as uid, podman.rootless(uid) as engine:
         engine.load(image)
         home = f"/home/{podman.USER}/.local/share/containers/storage"
-        patterns = podmans(home, f"/run/user/{uid}")
+        patterns = (*podmans(home, f"/run/user/{uid}"), "/etc/passwd")
         record_docker_like(
             engine, Layout(out / f"podman-rootless-{version}"), patterns, LOCAL_IMAGE
         )

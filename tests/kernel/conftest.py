@@ -11,6 +11,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/lib"))
 
+from tests.kernel.engines.fixtures import (  # noqa: F401 - fixtures
+    containerd_daemon,
+    ctr,
+    docker,
+    docker_daemon,
+    image,
+    podman,
+    rootless,
+)
 from tests.kernel.live import Live
 from tests.kernel.net import Namespace
 

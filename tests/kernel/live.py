@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,12 @@ def run(*arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
 
 
 class Live:
-    """`udptrace live -f json` in the background, ready when the constructor returns."""
+    """`udptrace live -f json` in the background, ready when the constructor returns.
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    ``before`` is a command that runs it.
+    """
+
+    def __init__(self, directory: Path, *arguments: str, before: Sequence[str] = ()) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.recording = directory / "recording"
         self.lines: list[bytes] = []
@@ -41,7 +44,7 @@ class Live:
         self._errors = directory / "stderr"
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                ["udptrace", "live", "-f", "json", "-w", str(self.recording), "--verbose",
+                [*before, "udptrace", "live", "-f", "json", "-w", str(self.recording), "--verbose",
                  # Under emulation what belongs to a miss can be long in coming.
                  "--settle", SETTLE,
                  "--ready-file", str(ready), *arguments],

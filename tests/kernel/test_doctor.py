@@ -127,10 +127,10 @@ def _yes(holds: bool) -> str:
 def test_not_root() -> None:
     told = doctor(user=65534)
     assert not told.starts()
-    assert told.findings["capabilities"]["remedy"] == "sudo udptrace"
+    assert told.findings["capabilities"]["remedy"].startswith("sudo udptrace, or give it CAP_BPF ")
     untried = {n for n, status in told.amiss().items() if status is None}
     assert untried > {probe.symbols[0] for probe in PROBES} | {"self-test", "ring buffer"}
-    assert told.findings["__icmp_send"]["detail"] == "not tried: needs root"
+    assert told.findings["__icmp_send"]["detail"] == "not tried: capabilities are missing"
     assert told.findings["BTF"]["status"] == told.findings["BCC"]["status"] == "ok"
 
 
@@ -138,12 +138,6 @@ def test_root_of_a_user_namespace() -> None:
     told = doctor("unshare", "--user", "--map-root-user")
     assert not told.starts()
     assert "user namespace's only" in told.findings["capabilities"]["detail"]
-
-
-def test_a_required_capability_is_missing() -> None:
-    told = doctor("setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin")
-    assert not told.starts()
-    assert told.findings["capabilities"]["facts"]["missing"] == ["CAP_SYS_ADMIN"]
 
 
 def test_another_bcc_module(tmp_path: Path) -> None:
@@ -216,7 +210,7 @@ def test_what_is_degraded_and_nothing_else(sysctl: Any, no_udp_diag: None, box: 
     )
     assert told.starts()
     assert told.amiss() == LACKING | dict.fromkeys(
-        ("capabilities", "processes", "kernel symbols", "udp_diag"), "degraded"
+        ("CAP_DAC_READ_SEARCH", "processes", "kernel symbols", "udp_diag"), "degraded"
     )
     # The remedies that are commands for this machine.
     for name in ("kernel symbols", "udp_diag"):
@@ -254,17 +248,6 @@ def test_too_little_memory_may_be_locked(healthy: Told) -> None:
     assert doctor("prlimit", "--memlock=unlimited", *drop).amiss() == LACKING
 
 
-def test_no_network_namespace_may_be_made(sysctl: Any) -> None:
-    limit = proc_sys("user/max_net_namespaces")
-    sysctl(limit, "0")
-    told = doctor()
-    assert not told.starts()
-    wrong = {n for n, f in told.findings.items() if f["status"] == "broken"}
-    assert wrong == {"self-test"}
-    subprocess.run(told.findings["self-test"]["remedy"], shell=True, check=True)
-    assert int(limit.read_text()) > 0
-
-
 def test_a_machine_without_ipv6_lacks_nothing() -> None:
     """Its IPv6 probes are attached and cannot be proven, which is no fault of theirs.
 
@@ -273,16 +256,16 @@ def test_a_machine_without_ipv6_lacks_nothing() -> None:
     code = """if True:
         import errno
         from tracer.cli.main import main
-        from tracer.kernel import selftest
+        from tracer.kernel import provocation
 
-        miss = selftest._miss
+        miss = provocation._miss
 
-        def without_ipv6(provocation, family, *rest):
+        def without_ipv6(made, family, *rest):
             if family == "ipv6":
                 raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
-            miss(provocation, family, *rest)
+            miss(made, family, *rest)
 
-        selftest._miss = without_ipv6
+        provocation._miss = without_ipv6
         main(["doctor", "-f", "json"])
     """
     done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, check=False)

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.system.conftest import Box, ip
 from tracer.errors import UsageError
 from tracer.events import NetnsInfo, Owners, SocketSeen
 from tracer.system import netns as netns_module
+from tracer.system.door import look
 from tracer.system.machine import ThisMachine
 from tracer.system.netns import in_netns, list_netns, netns_cookie
 from tracer.system.processes import OwnerFinder
@@ -110,7 +112,7 @@ def test_addresses_and_links_are_those_of_ip(box: Box) -> None:
     box.ip("link", "set", "right", "up")
     box.ip("address", "add", "10.9.0.1", "peer", "10.9.0.2", "dev", "left")
     box.ip("address", "add", "fd00::5/64", "dev", "right", "nodad")
-    info = in_netns(box.netns, lambda: netns_info(box.netns))
+    info = look(box.netns, partial(netns_info, box.netns))
     told = json.loads(box.ip("-j", "address"))
     addresses = {a["local"] for link in told for a in link["addr_info"] if "local" in a}
     assert {"10.9.0.1", "fd00::5", "10.128.135.176", "127.0.0.1", "::1"} <= addresses

@@ -1,8 +1,8 @@
 """The command `udptrace` with a kernel session that invents a miss every 20 ms.
 
 Run as ``python -m tests.unit.fake_udptrace ARGUMENTS...``: all but the kernel is real. With
-FAKE_SESSION=silent nothing ever misses, with FAKE_SESSION=broken or =unprivileged the
-session cannot start.
+FAKE_SESSION=silent nothing ever misses, with FAKE_SESSION=bounded it lacks something, with
+FAKE_SESSION=broken or =unprivileged the session cannot start.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tests.samples import DATAGRAM, MISS
 from tracer.cli.main import main
 from tracer.errors import StartError
 from tracer.events import Event
+from tracer.findings import Finding, degraded
 
 EVERY_MS = 20
 
@@ -34,12 +35,15 @@ class Session:
     probes = ("connect", "icmp")
     unproven = ()
     missing = (("autobind", "no such symbol"),)
+    lacking: tuple[Finding, ...] = ()
 
     def __init__(self, lookups: bool, phases: Phases, all_icmp: bool) -> None:
         if os.environ.get("FAKE_SESSION") == "broken":
             raise StartError("this kernel has no kprobes", "boot another one")
         if os.environ.get("FAKE_SESSION") == "unprivileged":
             raise StartError("loading probes needs root", "sudo udptrace")
+        if os.environ.get("FAKE_SESSION") == "bounded":
+            self.lacking = (degraded("CAP_X", "without CAP_X", "something is not known"),)
         self._silent = os.environ.get("FAKE_SESSION") == "silent"
         self._number = 0
 

@@ -515,6 +515,12 @@ def test_a_remedy_of_our_own_is_enough() -> None:
     assert failed(done, 1) == "loading probes needs root: sudo udptrace"
 
 
+def test_what_a_bounded_process_lacks_is_said_once_at_the_start() -> None:
+    done = run("--duration", "0.1", command=FAKE, env={"FAKE_SESSION": "bounded"})
+    assert done.stderr.splitlines()[0] == "udptrace: without CAP_X: something is not known"
+    assert done.stderr.count("CAP_X") == 1
+
+
 # Doctor, on whatever machine this is
 
 
@@ -527,13 +533,12 @@ def _no_capabilities() -> None:
 
 def test_doctor_without_root_says_what_can_be_said() -> None:
     done = run("doctor", preexec_fn=_no_capabilities)
-    assert "loading probes needs root (missing here: CAP_NET_ADMIN" in failed(done, 1)
+    assert "needs CAP_BPF, attaching them needs CAP_PERFMON: " in failed(done, 1)
     lines = done.stdout.splitlines()
     assert lines[-1].startswith("a live trace would not start; ")
     assert max(map(len, lines)) <= 80
     assert {line.split()[0] for line in lines if line[0] != " "} >= {"ok", "broken", "unknown"}
-    assert "remedy: sudo udptrace" in done.stdout
-    assert "not tried: needs root" in done.stdout
+    assert "not tried: capabilities are missing" in done.stdout
     assert "\x1b" not in done.stdout
 
 

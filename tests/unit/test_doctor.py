@@ -17,6 +17,7 @@ from tracer.findings import Finding, broken, degraded, ok
 from tracer.kernel import features, selftest
 from tracer.kernel.probes import PROBES, Probe
 from tracer.kernel.program import AttachError
+from tracer.kernel.provocation import Provocation
 from tracer.kernel.selftest import Proof
 from tracer.render import findings as rendering
 
@@ -81,7 +82,7 @@ class Machine:
     def run(self, poll: Callable[[int], list[Any]], expected: set[str]) -> Proof:
         if self.self_test:
             raise self.self_test
-        return Proof(1, seen=self.seen)
+        return Proof(Provocation(), seen=self.seen)
 
 
 class Btf:
@@ -156,7 +157,7 @@ def test_cookies_that_sockets_do_not_tell_are_none(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("capabilities", "needs root"), ("kprobes", "no kprobes")]
+    ("name", "why"), [("capabilities", "capabilities are missing"), ("kprobes", "no kprobes")]
 )
 def test_a_precondition_is_missing(machine: Machine, name: str, why: str) -> None:
     machine.preconditions.append(broken(name, "it is missing", "get it"))

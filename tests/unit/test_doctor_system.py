@@ -16,19 +16,22 @@ from tracer.timefmt import NS
 
 def test_no_look_raises_whatever_this_machine_is() -> None:
     found = [check() for check in system.CHECKS]
-    assert all(finding.status in ("ok", "degraded") for finding in found)
+    assert all(finding.status in ("ok", "degraded", None) for finding in found)
     assert len({finding.name for finding in found}) == len(found)
     # What is lost and how to get it: one never without the other.
     assert all(bool(f.lost) == bool(f.remedy) == (f.status == "degraded") for f in found)
 
 
-@pytest.mark.parametrize(("missing", "remedy"), [([], "kptr_restrict=1"), (["CAP_SYSLOG"], "sudo")])
-def test_hidden_symbols(monkeypatch: pytest.MonkeyPatch, missing: list[str], remedy: str) -> None:
+@pytest.mark.parametrize(("missing", "status"), [([], "degraded"), (["CAP_SYSLOG"], None)])
+def test_hidden_symbols(
+    monkeypatch: pytest.MonkeyPatch, missing: list[str], status: str | None
+) -> None:
+    """Hidden from all by a switch, or from this process: that one's own line says what is lost."""
     monkeypatch.setattr(symbols, "tells_addresses", lambda: False)
     monkeypatch.setattr(system, "missing_capabilities", lambda: missing)
     found = system.kernel_symbols()
-    assert found.status == "degraded"
-    assert remedy in found.remedy
+    assert found.status == status
+    assert ("kptr_restrict=1" in found.remedy) is (status == "degraded")
     monkeypatch.setattr(symbols, "tells_addresses", lambda: True)
     assert system.kernel_symbols().status == "ok"
 
@@ -72,6 +75,35 @@ def test_container_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     found = system.containers()
     assert (found.status, found.detail) == ("ok", "docker")
     assert found.facts["engines"] == ["docker"]
+
+
+@pytest.mark.parametrize(
+    ("contained", "pids", "mounted", "status", "words"),
+    [
+        (False, True, False, "ok", "the machine's own"),
+        (True, True, False, "ok", "are seen by process 1"),
+        (True, False, True, "ok", "with the machine's /run/netns"),
+        (True, False, False, "degraded", "a container's; not here: "),
+        (None, True, False, None, "not told: /proc/1/ns/mnt is hidden"),
+    ],
+)
+def test_files(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    contained: bool | None,
+    pids: bool,
+    mounted: bool,
+    status: str | None,
+    words: str,
+) -> None:
+    directory = tmp_path if mounted else tmp_path / "none"
+    monkeypatch.setattr(system, "NETNS_MOUNTS", (str(directory),))
+    monkeypatch.setattr(system, "in_container", lambda: contained)
+    monkeypatch.setattr(system, "is_initial", lambda kind: pids)
+    found = system.files()
+    assert found.status == status
+    assert words in found.detail
+    assert (f"-v {directory}:{directory}:ro,rslave" in found.remedy) is (status == "degraded")
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(86400, "degraded"), (1_795_000_000, "ok")])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tracer.errors import StartError
-from tracer.kernel import features
+from tracer.kernel import capabilities, features
+from tracer.system import initial
 
 ALL = (1 << 41) - 1
 
@@ -37,26 +40,20 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         "FTRACE_ENABLED": "1\n",
         "KPROBES_ENABLED": "1\n",
         "KPROBE_PMU": "",
-        "STATUS": "",
+        "PARANOID": "2\n",
+        "SYSFS": "",
     }
     made = Machine(tmp_path)
     for name, text in files.items():
         made.put(name.lower(), text)
         monkeypatch.setattr(features, name, tmp_path / name.lower())
+    monkeypatch.setattr(capabilities, "STATUS", tmp_path / "status")
+    monkeypatch.setattr(initial, "NAMESPACES", tmp_path / "ns")
+    monkeypatch.setattr(features, "why_unattached", lambda: None)
     made.hold(ALL)
-    monkeypatch.setattr(features, "NAMESPACES", tmp_path / "ns")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     return made
-
-
-def namespace(machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str, initial: bool) -> None:
-    """This process's namespace of a kind is the machine's own, or another."""
-    directory = machine.directory / "ns"
-    directory.mkdir()
-    machine.put(f"ns/{kind}", "")
-    inode = (directory / kind).stat().st_ino
-    monkeypatch.setattr(features, f"_INIT_{kind.upper()}", inode if initial else inode + 1)
 
 
 def test_a_healthy_machine(machine: Machine) -> None:
@@ -75,61 +72,54 @@ def test_another_system(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> No
     assert features.architecture().status == "broken"
 
 
-@pytest.mark.parametrize("capability", [c for c in features.CAPABILITIES if c.required])
-def test_a_capability_that_is_needed(machine: Machine, capability: features.Capability) -> None:
-    machine.hold(ALL & ~(1 << capability.bit))
-    found = features.capabilities()
-    assert found.status == "broken"
-    assert found.detail == f"loading probes needs root (missing here: {capability.name})"
-    assert found.remedy == "sudo udptrace"
-    assert found.facts["missing"] == [capability.name]
-    with pytest.raises(StartError, match=f"{capability.name}\\): sudo udptrace"):
+@pytest.mark.parametrize(("own", "status"), [(False, "ok"), (True, "degraded")])
+def test_a_pid_namespace(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, own: bool, status: str
+) -> None:
+    monkeypatch.setattr(features, "is_initial", lambda kind: not own)
+    found = features.pid_namespace()
+    assert found.status == status
+    assert ("--pid=host" in found.remedy) is own
+    # It forbids nothing, and whoever starts a trace is told.
+    assert [finding.name for finding in features.check()] == ["processes"] * own
+
+
+@pytest.mark.parametrize(
+    ("level", "seccomp", "number", "words", "remedy"),
+    [
+        ("3", 0, errno.EACCES, "perf_event_paranoid is 3", "sysctl kernel.perf_event_paranoid=2"),
+        ("2", 2, errno.EPERM, "a seccomp filter", "--security-opt seccomp=unconfined"),
+        ("2", 0, errno.EPERM, "perf_event_open() is refused", "dmesg"),
+    ],
+)
+def test_perf_is_refused(
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    level: str,
+    seccomp: int,
+    number: int,
+    words: str,
+    remedy: str,
+) -> None:
+    machine.put("paranoid", level)
+    machine.put("status", f"CapEff:\t{ALL:016x}\nSeccomp:\t{seccomp}\n")
+    found = features.perf_refusal(number)
+    assert found is not None
+    assert words in found[0]
+    assert remedy in found[1]
+    monkeypatch.setattr(features, "why_unattached", lambda: found)
+    with pytest.raises(StartError, match=re.escape(found[1])):
         features.check()
 
 
-@pytest.mark.parametrize(("kept", "status"), [(1 << 1, "ok"), (1 << 2, "ok"), (0, "degraded")])
-def test_one_of_two_capabilities_reads_other_users_processes(
-    machine: Machine, kept: int, status: str
-) -> None:
-    machine.hold(ALL & ~0b110 | kept)
-    found = features.capabilities()
-    assert found.status == status
-    assert ("other users" in found.lost) is (status == "degraded")
-    features.check()
+def test_a_perf_that_fails_otherwise_is_not_refused(machine: Machine) -> None:
+    assert features.perf_refusal(errno.ENODEV) is None
 
 
-def test_no_capability_at_all(machine: Machine) -> None:
-    machine.hold(0)
-    assert features.missing_capabilities() == [c.name for c in features.CAPABILITIES]
-
-
-@pytest.mark.parametrize(("user", "missing"), [(0, 0), (65534, len(features.CAPABILITIES))])
-def test_without_proc_the_user_decides(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, user: int, missing: int
-) -> None:
-    machine.remove("status")
-    monkeypatch.setattr("os.geteuid", lambda: user)
-    assert len(features.missing_capabilities()) == missing
-
-
-@pytest.mark.parametrize(("initial", "status"), [(True, "ok"), (False, "broken")])
-def test_root_of_a_user_namespace(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, initial: bool, status: str
-) -> None:
-    namespace(machine, monkeypatch, "user", initial)
-    found = features.capabilities()
-    assert found.status == status
-    assert ("user namespace's only" in found.detail) is not initial
-
-
-@pytest.mark.parametrize(("initial", "status"), [(True, "ok"), (False, "degraded")])
-def test_a_pid_namespace(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, initial: bool, status: str
-) -> None:
-    namespace(machine, monkeypatch, "pid", initial)
-    found = features.pid_namespace()
-    assert found.status == status
-    assert ("--pid=host" in found.remedy) is not initial
+def test_no_sysfs(machine: Machine) -> None:
+    machine.remove("sysfs")
+    machine.remove("kprobe_pmu")
+    assert "/sys is not mounted" in features.kprobes().detail
 
 
 def test_no_kprobes(machine: Machine) -> None:

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from tracer.containers import Container
-from tracer.system.containers import engines, monitors
+from tracer.system.containers import monitors
 from tracer.system.containers.engines import Engines
 from tracer.system.containers.resolve import meant
-from tracer.system.containers.users import Home
 
 LAYOUTS = Path(__file__).resolve().parents[1] / "layouts"
 NAMES = sorted(path.name for path in LAYOUTS.iterdir() if path.is_dir())
@@ -56,8 +55,6 @@ class Layout:
 def look(name: str, monkeypatch: pytest.MonkeyPatch, root: Path | None = None) -> Layout:
     root = root or LAYOUTS / name
     uid = 1000 if "rootless" in name else None
-    homes = (Home(1000, str(root / "home/dev")),)
-    monkeypatch.setattr(engines, "homes", lambda root: homes)
     monkeypatch.setattr(monitors, "owner_of", lambda pid, proc: uid or 0)
     return Layout(name, root, uid)
 
@@ -65,6 +62,11 @@ def look(name: str, monkeypatch: pytest.MonkeyPatch, root: Path | None = None) -
 @pytest.fixture(params=NAMES)
 def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Layout:
     return look(request.param, monkeypatch)
+
+
+def test_there_are_two_versions_of_each_engine() -> None:
+    kinds = [name.rpartition("-")[0] for name in NAMES]
+    assert sorted(kinds) == sorted(2 * [*dict.fromkeys(kinds)])
 
 
 def expected(layout: Layout, one: dict[str, Any]) -> Container:

@@ -92,8 +92,9 @@ def test_a_key_that_came_back_is_a_new_first_time() -> None:
     assert totals(table) == [(53, 17)]
 
 
-def test_the_self_tests_keys_are_forgotten() -> None:
+def test_the_self_tests_keys_are_forgotten_and_no_others() -> None:
     fake = FakeTable()
     fake.put(53, total=5)
-    MissTable(fake).forget(netns=1)
-    assert fake.entries == {}
+    fake.put(54, total=5)
+    MissTable(fake).forget(lambda event: event.datagram.dport == 53)
+    assert list(fake.entries) == [54]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -12,7 +13,15 @@ import pytest
 from tracer.errors import UsageError
 from tracer.system import netns as netns_module
 from tracer.system import targets
-from tracer.system.netns import Doors, Netns, find_netns, initial_inum, list_netns, netns_inum
+from tracer.system.netns import (
+    Doors,
+    Forbidden,
+    Netns,
+    find_netns,
+    initial_inum,
+    list_netns,
+    netns_inum,
+)
 from tracer.system.targets import Targets, netns_of_pid, resolve_netns, resolve_targets
 
 OWN = os.stat("/proc/self/ns/net").st_ino
@@ -47,6 +56,31 @@ def test_leftovers_of_ip_netns_are_no_namespaces(
 
 def test_the_fixed_number_of_newer_kernels_means_the_initial_one() -> None:
     assert initial_inum([5, 0xEFFFFFF9]) == 0xEFFFFFF9
+
+
+def test_a_containers_first_process_says_nothing_of_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(netns_module, "netns_inum", lambda path: 5)
+    assert initial_inum([5]) == 5
+    monkeypatch.setattr(netns_module, "is_initial", lambda kind: False)
+    assert initial_inum([5]) is None
+
+
+def test_our_own_namespace_needs_no_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netns_module, "_setns", lambda fd: pytest.fail("not to be called"))
+    assert netns_module.in_netns(list_netns()[OWN], lambda: 7) == 7
+
+
+def test_a_namespace_that_may_not_be_entered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*arguments: object) -> int:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(Forbidden):
+        netns_module.in_netns(Netns(1, None, "/run/netns/web"), lambda: None)
 
 
 def test_a_hint_that_has_moved_on_is_not_believed() -> None:
@@ -95,6 +129,17 @@ def test_a_process_as_a_target() -> None:
     with pytest.raises(UsageError) as caught:
         netns_of_pid(0x7FFFFFFF)
     assert str(caught.value) == "-p 2147483647: there is no such process"
+
+
+def test_a_process_whose_namespaces_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux 5.10 says so by the number of the link itself, others by an error."""
+    stat = os.stat
+    link = stat("/proc/self/comm")
+    monkeypatch.setattr(
+        os, "stat", lambda path, **more: stat(path, **more) if "self" in str(path) else link
+    )
+    with pytest.raises(UsageError, match="may not be read: run as root"):
+        netns_of_pid(1)
 
 
 def test_all_targets_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +210,21 @@ def test_namespaces_that_are_not_there_do_not_cost_a_list_each(
     for inum in range(100, 200):
         with pytest.raises(LookupError):
             machine.doors.enter(inum, str)
+    assert machine.lists == 1
+
+
+def test_one_that_may_not_be_entered_costs_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    machine.doors.enter(7, str)
+
+    def refuse(netns: Netns, function: Callable[[], str]) -> str:
+        raise Forbidden(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(netns_module, "in_netns", refuse)
+    for _ in range(3):
+        machine.now += 10**10
+        with pytest.raises(LookupError):
+            machine.doors.enter(7, str)
     assert machine.lists == 1
 
 

@@ -11,6 +11,7 @@ from tracer.events import Event
 from tracer.kernel import features, selftest
 from tracer.kernel.probes import PROBES, Probe
 from tracer.kernel.program import AttachError
+from tracer.kernel.provocation import Provocation
 from tracer.kernel.selftest import Proof
 from tracer.kernel.trial import Trial
 
@@ -34,7 +35,7 @@ def prove(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trial]:
     """Makes a trial whose self-test shows what is asked for."""
 
     def make(*lacking: str, seen: Set[str] = SEEN, untried: Set[str] = frozenset()) -> Trial:
-        proof = Proof(1, seen=set(seen), untried=set(untried))
+        proof = Proof(Provocation(), seen=set(seen), untried=set(untried))
 
         def run(poll: Callable[[int], list[Event]], expected: set[str]) -> Proof:
             assert expected == SEEN - set(lacking)

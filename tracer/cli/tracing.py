@@ -97,6 +97,8 @@ def _open_session(options: TraceOptions) -> Session:
         # Where the remedy is a command of ours, that one tells the rest.
         more = "" if PROG in error.remedy else f"; `{PROG} doctor` says what else is in the way"
         raise UdptraceError(f"{error}{more}") from error
+    for finding in session.lacking:
+        say(f"{finding.detail}: {finding.lost}")
     if options.verbose:
         for name, seconds in phases.taken:
             say(f"{name}: {seconds:.2f} s")

@@ -91,9 +91,13 @@ def untried_probe(probe: Probe, why: str) -> Finding:
 
 
 def self_test(proof: Proof) -> Finding:
-    """What was done in a private network namespace, and seen."""
+    """What was done, where, and seen."""
     families = "IPv4" if proof.untried else "IPv4 and IPv6"
-    return ok("self-test", f"a connect() and a miss of {families} were seen")
+    words = f"a connect() and a miss of {families} were seen"
+    private = proof.provocation.private
+    if not private:
+        words += "; on the loopback here, since no private network namespace may be made"
+    return ok("self-test", words, private=private)
 
 
 def ring_buffer(proof: Proof | None) -> Finding:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 # Why what comes after a broken step was not tried.
 _FOR_WANT = {
     "architecture": "not x86-64 Linux",
-    "capabilities": "needs root",
+    "capabilities": "capabilities are missing",
     "kprobes": "no kprobes",
     "BCC": "no BCC",
     "BTF": "no usable BTF",

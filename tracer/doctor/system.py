@@ -7,9 +7,10 @@ import os
 import time
 from collections.abc import Callable
 
-from tracer.findings import Finding, degraded, ok
+from tracer.findings import Finding, degraded, ok, unknown
 from tracer.kernel import symbols
-from tracer.kernel.features import missing_capabilities, pid_namespace
+from tracer.kernel.capabilities import SYSLOG, missing_capabilities
+from tracer.system.initial import INIT_MOUNTS, in_container, is_initial
 from tracer.system.sockets import udp_sockets
 from tracer.timefmt import NS, utc_text
 
@@ -20,6 +21,9 @@ ENGINES = {
     "podman": ("/run/podman/podman.sock", "/run/containers", "/var/lib/containers"),
     "cri-o": ("/run/crio/crio.sock", "/var/lib/crio"),
 }
+
+# What a container with its own PID namespace needs of the machine's files.
+NETNS_MOUNTS = ("/run/netns",)
 
 # Linux 5.8, the first with a ring buffer: a clock that shows an earlier time is wrong.
 _EARLIEST_NS = 1_596_400_000 * NS
@@ -33,13 +37,13 @@ def kernel_symbols() -> Finding:
     name = "kernel symbols"
     if symbols.tells_addresses():
         return ok(name, "/proc/kallsyms tells their addresses")
-    unprivileged = "CAP_SYSLOG" in missing_capabilities()
+    if SYSLOG.name in missing_capabilities():
+        return unknown(name, f"hidden without {SYSLOG.name}")
     return degraded(
         name,
-        "/proc/kallsyms hides their addresses"
-        + (" without CAP_SYSLOG" if unprivileged else " (kernel.kptr_restrict is 2)"),
-        "which kernel function asked for an ICMP is not named",
-        "sudo udptrace" if unprivileged else "sysctl kernel.kptr_restrict=1",
+        "/proc/kallsyms hides their addresses (kernel.kptr_restrict is 2)",
+        SYSLOG.lost,
+        "sysctl kernel.kptr_restrict=1",
     )
 
 
@@ -70,6 +74,31 @@ def containers() -> Finding:
     return ok("containers", ", ".join(found) or "no engine found", engines=found)
 
 
+def files() -> Finding:
+    """Whether the machine's directories can be seen that tell of network namespaces."""
+    name = "files"
+    contained = in_container()
+    if contained is None:
+        return unknown(name, f"whether they are the machine's is not told: {INIT_MOUNTS} is hidden")
+    if not contained:
+        return ok(name, "the machine's own", container=False)
+    # With the machine's processes, process 1 leads to its files.
+    if is_initial("pid"):
+        return ok(
+            name, "a mount namespace's own; the machine's are seen by process 1", container=True
+        )
+    missing = [path for path in NETNS_MOUNTS if not os.path.exists(path)]
+    if not missing:
+        return ok(name, "a container's, with the machine's /run/netns", container=True)
+    return degraded(
+        name,
+        f"a container's; not here: {', '.join(missing)}",
+        "names of network namespaces (`ip netns`), and those without a process",
+        f"docker run {' '.join(f'-v {path}:{path}:ro,rslave' for path in missing)}",
+        container=True,
+    )
+
+
 def clock() -> Finding:
     """Whether the wall clock can be right, and whether the kernel takes it for synchronised."""
     now = time.time_ns()
@@ -94,9 +123,9 @@ def _synchronised() -> bool:
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (
-    pid_namespace,
     kernel_symbols,
     udp_diag,
+    files,
     containers,
     clock,
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tracer.errors import StartError
-from tracer.kernel.features import REPORT_IT
+from tracer.kernel import features
 
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
@@ -48,6 +48,8 @@ class Btf:
     """The running kernel's types. Raises StartError when there are none to read."""
 
     def __init__(self) -> None:
+        if not features.SYSFS.exists():
+            raise StartError(*features.no_sysfs())
         if not VMLINUX.exists():
             raise StartError(
                 f"this kernel has no BTF ({VMLINUX} is missing), from which udptrace takes the "
@@ -59,7 +61,7 @@ class Btf:
         self._btf = self._lib.btf__load_vmlinux_btf()
         # libbpf 0.x returns an ERR_PTR unless strict mode is asked for, 1.x NULL.
         if not self._btf or self._btf > 2**64 - 4096:
-            raise StartError(f"{VMLINUX} cannot be read or is not valid BTF", REPORT_IT)
+            raise StartError(f"{VMLINUX} cannot be read or is not valid BTF", features.REPORT_IT)
 
     def member(self, struct: str, path: str) -> Member:
         """Find ``path`` ("ns.inum") in ``struct``, through anonymous structs and unions.

@@ -2,71 +2,60 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import platform
+import re
 import resource
+import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from tracer.errors import StartError
 from tracer.findings import Finding, broken, degraded, ok, unknown
+from tracer.kernel import capabilities
+from tracer.system.initial import is_initial
 
 KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe")
 LOCKDOWN = Path("/sys/kernel/security/lockdown")
 FTRACE_ENABLED = Path("/proc/sys/kernel/ftrace_enabled")
 KPROBES_ENABLED = Path("/sys/kernel/debug/kprobes/enabled")
-STATUS = Path("/proc/self/status")
-NAMESPACES = Path("/proc/self/ns")
+PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
+SYSFS = Path("/sys/kernel/uevent_seqnum")
 
 NO_LIMIT = resource.RLIM_INFINITY
-RAISE_MEMLOCK = "run it with CAP_SYS_RESOURCE, or after `ulimit -l unlimited`"
 REPORT_IT = "please report it with what `udptrace doctor -f json` says"
-
-# PROC_USER_INIT_INO and PROC_PID_INIT_INO of include/linux/proc_ns.h.
-_INIT_USER = 0xEFFFFFFD
-_INIT_PID = 0xEFFFFFFC
-
-
-@dataclass(frozen=True, slots=True)
-class Capability:
-    """A capability by its name and number (include/uapi/linux/capability.h), and its use."""
-
-    name: str
-    bit: int
-    required: bool = False
-
-
-# Loading and attaching (SYS_ADMIN, which holds BPF and PERFMON), setting up the self-test's private
-# network namespace, entering others', reading whose sockets are whose.
-CAPABILITIES = (
-    Capability("CAP_NET_ADMIN", 12, required=True),
-    Capability("CAP_SYS_PTRACE", 19, required=True),
-    Capability("CAP_SYS_ADMIN", 21, required=True),
-    Capability("CAP_DAC_OVERRIDE", 1),
-    Capability("CAP_DAC_READ_SEARCH", 2),
-    Capability("CAP_SYS_RESOURCE", 24),
-    Capability("CAP_SYSLOG", 34),
-    Capability("CAP_PERFMON", 38),
-    Capability("CAP_BPF", 39),
+ALLOW_CALLS = (
+    "docker run --security-opt seccomp=unconfined, or a profile that allows bpf and perf_event_open"
 )
+RAISE_MEMLOCK = "run it with CAP_SYS_RESOURCE, or after `ulimit -l unlimited`"
 
-# Either lets /proc/PID/fd of another user's process be listed (mode 0500).
-_READS_ALL = ("CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH")
+# x86-64's number, and a struct perf_event_attr (its first 112 bytes) that asks for an event which
+# counts nothing (PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY).
+_PERF_EVENT_OPEN = 298
+_PERF_DUMMY = struct.pack("=IIQ96x", 1, 112, 9)
 
 
-def check() -> None:
-    """Raise StartError for the first reason why probes cannot be loaded here."""
-    for finding in preconditions():
+def check() -> list[Finding]:
+    """Raise StartError for the first reason why probes cannot be loaded here.
+
+    Returns what a trace will lack: the degraded ones of the preconditions.
+    """
+    found = list(preconditions())
+    for finding in found:
         if finding.status == "broken":
             raise StartError(finding.detail, finding.remedy)
+    return [finding for finding in found if finding.status == "degraded"]
 
 
 def preconditions() -> Iterator[Finding]:
     """What can be told without loading anything; a broken one forbids a live trace."""
     yield architecture()
-    yield capabilities()
+    yield capabilities.summary()
+    yield from capabilities.losses()
     yield kprobes()
+    yield pid_namespace()
 
 
 def architecture() -> Finding:
@@ -82,49 +71,10 @@ def architecture() -> Finding:
     return ok("architecture", "x86-64", machine=here)
 
 
-def capabilities() -> Finding:
-    """The effective ones, against those a trace needs or uses."""
-    name = "capabilities"
-    missing = missing_capabilities()
-    required = [c.name for c in CAPABILITIES if c.required and c.name in missing]
-    held = [c.name for c in CAPABILITIES if c.name not in missing]
-    if required:
-        words = f"loading probes needs root (missing here: {', '.join(required)})"
-        return broken(name, words, "sudo udptrace", effective=held, missing=missing)
-    if _namespace("user") not in (None, _INIT_USER):
-        return broken(
-            name,
-            "loading probes needs the machine's root, and this is a user namespace's only",
-            "sudo udptrace, outside of a rootless container or `unshare --user`",
-            effective=held,
-            missing=missing,
-        )
-    if set(_READS_ALL) <= set(missing):
-        return degraded(
-            name,
-            f"without {' and '.join(_READS_ALL)}",
-            "which processes hold the sockets of other users is not known",
-            "sudo udptrace",
-            effective=held,
-            missing=missing,
-        )
-    words = ", ".join(c.name for c in CAPABILITIES if c.required)
-    return ok(name, f"all that are needed: {words}", effective=held, missing=missing)
-
-
-def missing_capabilities() -> list[str]:
-    """Names of the capabilities this process lacks; all of them known when /proc is not there."""
-    status = _read(STATUS)
-    if not status:
-        return [] if os.geteuid() == 0 else [c.name for c in CAPABILITIES]
-    effective = next(
-        (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")), 0
-    )
-    return [c.name for c in CAPABILITIES if not effective >> c.bit & 1]
-
-
 def kprobes() -> Finding:
     """Whether perf can make one, which is how BCC attaches them."""
+    if not SYSFS.exists():
+        return broken("kprobes", *no_sysfs())
     if not KPROBE_PMU.exists():
         return broken(
             "kprobes",
@@ -135,6 +85,9 @@ def kprobes() -> Finding:
     if _read(KPROBES_ENABLED).strip() == "0":
         words = f"kprobes are switched off ({KPROBES_ENABLED} is 0)"
         return broken("kprobes", words, f"echo 1 > {KPROBES_ENABLED}")
+    refusal = why_unattached()
+    if refusal:
+        return broken("kprobes", *refusal)
     return ok("kprobes", "perf can make them")
 
 
@@ -168,11 +121,12 @@ def ftrace(fired: bool) -> Finding:
 
 def pid_namespace() -> Finding:
     """Whether /proc shows the processes of the whole machine."""
-    if _namespace("pid") not in (None, _INIT_PID):
+    if is_initial("pid") is False:
         return degraded(
             "processes",
-            "a PID namespace of a container's own",
-            "processes and network namespaces outside of it are not found",
+            "in a container's own PID namespace",
+            "who holds a socket is not looked up, since /proc has other numbers than the kernel's"
+            " events; network namespaces only other processes are in are not found",
             "docker run --pid=host, or run it on the host itself",
         )
     return ok("processes", "/proc shows all of the machine's")
@@ -183,6 +137,46 @@ def why_refused() -> tuple[str, str]:
     if "[confidentiality]" in _read(LOCKDOWN):
         return _locked_down()
     return "the kernel's verifier refused it", REPORT_IT
+
+
+def why_unattached() -> tuple[str, str] | None:
+    """Why this process may not use perf, which attaches the probes, and the remedy; None if it may.
+
+    BCC does not tell it from a function that cannot be probed.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    event = libc.syscall(_PERF_EVENT_OPEN, _PERF_DUMMY, -1, 0, -1, 0)
+    if event < 0:
+        return perf_refusal(ctypes.get_errno())
+    os.close(event)
+    return None
+
+
+def perf_refusal(number: int) -> tuple[str, str] | None:
+    """The likeliest reason for an errno of perf_event_open, and the remedy; None: no refusal."""
+    if number not in (errno.EPERM, errno.EACCES):
+        return None
+    # Above 2 (a patch of Debian's and Ubuntu's) CAP_PERFMON is not enough.
+    level = _read(PARANOID).strip()
+    if level.isdecimal() and int(level) > 2:
+        words = f"kernel.perf_event_paranoid is {level}, under which CAP_PERFMON attaches no probes"
+        return words, "sysctl kernel.perf_event_paranoid=2, or run it with CAP_SYS_ADMIN"
+    if has_seccomp_filter():
+        return "perf_event_open() is refused, and a seccomp filter is in force", ALLOW_CALLS
+    return "perf_event_open() is refused", "a security module may forbid it: see dmesg"
+
+
+def has_seccomp_filter() -> bool:
+    """Whether system calls of this process are filtered, as container engines have it."""
+    return bool(re.search(r"^Seccomp:\s*2$", _read(capabilities.STATUS), re.MULTILINE))
+
+
+def no_sysfs() -> tuple[str, str]:
+    """What is said of a machine whose /sys cannot be seen, and the remedy."""
+    return (
+        f"/sys is not mounted here ({SYSFS} is missing), which has the kernel's types and kprobes",
+        "mount -t sysfs sysfs /sys; in a container: docker run -v /sys:/sys:ro",
+    )
 
 
 def why_silent() -> tuple[str, str]:
@@ -199,7 +193,7 @@ def memlock_limit() -> int:
 
 def memlock_is_short() -> bool:
     """There is a limit to locked memory, and BCC may not raise it."""
-    return memlock_limit() != NO_LIMIT and "CAP_SYS_RESOURCE" in missing_capabilities()
+    return memlock_limit() != NO_LIMIT and "CAP_SYS_RESOURCE" in capabilities.missing_capabilities()
 
 
 def _locked_down() -> tuple[str, str]:
@@ -214,14 +208,6 @@ def _ftrace_off() -> tuple[str, str]:
         "kernel.ftrace_enabled is 0, under which probes attach and stay silent",
         "sysctl kernel.ftrace_enabled=1",
     )
-
-
-def _namespace(kind: str) -> int | None:
-    """The inode number of this process's namespace of a kind; None where it is not told."""
-    try:
-        return (NAMESPACES / kind).stat().st_ino
-    except OSError:
-        return None
 
 
 def _read(path: Path) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from tracer.events import Event
+from tracer.events import Event, MissCount
 from tracer.wire import MissKey, MissValue, decode_count
 
 # A key that has not missed for so long makes room; should it miss again, it is a new first time.
@@ -47,10 +47,10 @@ class MissTable:
                 self._reported.pop(name, None)
         return events
 
-    def forget(self, netns: int) -> None:
-        """Drop the keys of a netns: the self-test's own."""
-        for key, _ in list(self._table.misses()):
-            if key.netns == netns:
+    def forget(self, own: Callable[[MissCount], bool]) -> None:
+        """Drop the keys that are the self-test's own."""
+        for key, value in list(self._table.misses()):
+            if own(decode_count(key, value, 0)):
                 self._table.forget_miss(key)
 
     def _is_news(self, name: bytes, value: MissValue) -> bool:

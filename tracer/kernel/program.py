@@ -7,7 +7,7 @@ import ctypes
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,11 @@ class Program:
     def close(self) -> None:
         """Detach every probe and free the maps."""
         with captured_stderr():
+            # BCC closes a probe, then looks for it in tracefs, and raises where it may not. Probes
+            # made by perf, as these, are never in there.
+            for event in list(self._bpf.kprobe_fds):
+                with suppress(Exception):
+                    self._bpf.detach_kprobe_event(event)
             self._bpf.cleanup()
 
     def _take(self, _context: object, data: int, size: int) -> None:
@@ -195,10 +200,13 @@ def _compile(bcc: Any, constants: dict[str, int]) -> Any:
 
 def _remedy(why: str) -> str:
     """What may mend a failure to compile, or to make the maps, which BCC does in one go."""
-    if "not permitted" in why and features.memlock_is_short():
-        with closing(Btf()) as btf:
-            if charges_memlock(btf):
-                return features.RAISE_MEMLOCK
+    if "not permitted" in why:
+        if features.memlock_is_short():
+            with closing(Btf()) as btf:
+                if charges_memlock(btf):
+                    return features.RAISE_MEMLOCK
+        if features.has_seccomp_filter():
+            return features.ALLOW_CALLS
     return features.REPORT_IT
 
 

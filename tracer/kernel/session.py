@@ -46,7 +46,8 @@ class Session:
         self, lookups: bool = True, phases: Phases | None = None, all_icmp: bool = False
     ) -> None:
         phases = phases or Phases()
-        features.check()
+        self.lacking = features.check()
+        """What the trace will lack, by what this process may not do."""
         bcc = import_bcc()
         phases.done("import BCC")
         layout = read_definitions()
@@ -126,7 +127,7 @@ class Session:
         """Take over what the trial showed, and leave its own traffic out."""
         self._queued = proof.others
         self._fates_known = {"push", "push6"} <= proof.seen | proof.untried
-        self._table.forget(proof.netns)
+        self._table.forget(proof.provocation.made)
         self._losses = self._program.losses()
         serving = [(o.symbol, o.unproven) for o in trial.outcomes() if o.symbol and not o.fault]
         self.probes = tuple(symbol for symbol, unproven in serving if not unproven)

@@ -9,19 +9,12 @@ from functools import partial
 from tracer.events import Clock, Counters, NetnsInfo, Owners, SocketView
 from tracer.system.clock import read_clock
 from tracer.system.containers.worker import ContainerWorker
-from tracer.system.netns import (
-    Doors,
-    Netns,
-    find_netns,
-    in_netns,
-    is_named,
-    list_netns,
-    netns_cookie,
-)
+from tracer.system.door import View, look
+from tracer.system.initial import is_initial
+from tracer.system.netns import Doors, Netns, find_netns, is_named, list_netns
 from tracer.system.ports import sockets_on_port
-from tracer.system.processes import OwnerFinder
+from tracer.system.processes import NoOwners, OwnerFinder
 from tracer.system.snapshot import Snapshot, netns_info, owners_events, take_snapshot
-from tracer.system.snmp import read_counters
 from tracer.system.tracking import Tracking
 
 
@@ -32,7 +25,8 @@ class ThisMachine:
         self, follow: tuple[str, ...] = (), say: Callable[[str], None] = lambda line: None
     ) -> None:
         """``follow``: the containers to be followed, as -c has them; ``say``: takes a line."""
-        self._finder = OwnerFinder()
+        # In a container's PID namespace /proc has other numbers than the kernel's events.
+        self._finder = NoOwners() if is_initial("pid") is False else OwnerFinder()
         self.containers = ContainerWorker(follow, say)
         self.tracker = Tracking(Doors())
 
@@ -49,10 +43,10 @@ class ThisMachine:
         return take_snapshot(self._finder)
 
     def netns(self, inum: int, hint_pids: Iterable[int]) -> NetnsInfo | None:
-        """What is known of a namespace now; None when it cannot be found or entered."""
+        """What is known of a namespace now; None when it cannot be found or read."""
         try:
             found = find_netns(inum, hint_pids)
-            return None if found is None else in_netns(found, partial(netns_info, found))
+            return None if found is None else look(found, partial(netns_info, found))
         except OSError:
             return None
 
@@ -76,9 +70,9 @@ class ThisMachine:
         return list_netns()
 
     def counters(self, netns: Netns) -> Counters | None:
-        """A namespace's counters; None when it is gone or cannot be entered."""
+        """A namespace's counters; None when it is gone or cannot be read."""
         try:
-            return in_netns(netns, partial(_counters, netns.inum))
+            return look(netns, partial(_counters, netns.inum))
         except OSError:
             return None
 
@@ -87,8 +81,8 @@ class ThisMachine:
         return owners_events(self._finder.find(inodes, hint_pids))
 
 
-def _counters(inum: int) -> Counters:
-    """Of the namespace the thread is in. Raises OSError."""
+def _counters(inum: int, view: View) -> Counters:
+    """Raises OSError."""
     before = time.monotonic_ns()
-    values = read_counters()
-    return Counters(before, time.monotonic_ns(), inum, netns_cookie(), values)
+    values = view.counters()
+    return Counters(before, time.monotonic_ns(), inum, view.cookie(), values)

@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
+from tracer.system.initial import is_initial
 from tracer.text import clean
 
 T = TypeVar("T")
@@ -28,9 +29,14 @@ _NEW_NS = 100_000_000
 HOST = "host"
 """The name of the initial network namespace."""
 
-# /run is /var/run on most systems; a directory listed twice finds nothing new.
-NAMED_DIRECTORIES = ("/run/netns", "/var/run/netns")
-OTHER_DIRECTORIES = ("/run/docker/netns", "/var/run/docker/netns")
+# /run is /var/run on most systems; a directory listed twice finds nothing new. From inside a
+# container that has the machine's processes, process 1 leads to the machine's directories.
+NAMED_DIRECTORIES = ("/run/netns", "/var/run/netns", "/proc/1/root/run/netns")
+OTHER_DIRECTORIES = (
+    "/run/docker/netns",
+    "/var/run/docker/netns",
+    "/proc/1/root/run/docker/netns",
+)
 
 # NET_NS_INIT_INO of include/uapi/linux/nsfs.h. Kernels without this fixed number hand out larger
 # ones, counting from 0xF0000000, so that it can never mean another namespace.
@@ -42,11 +48,19 @@ _SO_NETNS_COOKIE = 71
 
 @dataclass(frozen=True)
 class Netns:
-    """A network namespace: its inode number, its name if it has one, a path that opens it."""
+    """A network namespace: its inode number, its name if it has one, a path that opens it.
+
+    ``pid`` is a process that is in it, if one was found.
+    """
 
     inum: int
     name: str | None
     path: str
+    pid: int | None = field(default=None, compare=False)
+
+
+class Forbidden(PermissionError):
+    """A network namespace may not be entered: that needs CAP_SYS_ADMIN."""
 
 
 def list_netns() -> dict[int, Netns]:
@@ -56,29 +70,36 @@ def list_netns() -> dict[int, Netns]:
     """
     paths: dict[int, str] = {}
     names: dict[int, str] = {}
+    pids: dict[int, int] = {}
     for path in _mounted(NAMED_DIRECTORIES):
         inum = netns_inum(path)
         if inum is not None:
             paths.setdefault(inum, path)
             names.setdefault(inum, _name(path))
-    for path in (*_mounted(OTHER_DIRECTORIES), "/proc/self/ns/net", *_of_processes()):
+    for path in (*_mounted(OTHER_DIRECTORIES), "/proc/self/ns/net"):
         inum = netns_inum(path)
         if inum is not None:
             paths.setdefault(inum, path)
+    for pid, path in _of_processes():
+        inum = netns_inum(path)
+        if inum is not None:
+            paths.setdefault(inum, path)
+            pids.setdefault(inum, pid)
     initial = initial_inum(paths)
     if initial is not None:
         names[initial] = HOST
-    return {inum: Netns(inum, names.get(inum), path) for inum, path in paths.items()}
+    return {i: Netns(i, names.get(i), path, pids.get(i)) for i, path in paths.items()}
 
 
 def initial_inum(known: Iterable[int]) -> int | None:
     """The initial network namespace's inode number; None if it cannot be told.
 
-    Newer kernels fix the number. Elsewhere it is process 1's, which is not right inside a
-    container with a PID namespace of its own (process 1 is the container's), nor on a machine
-    whose init was put into another network namespace.
+    Newer kernels fix the number. Elsewhere it is process 1's, but for a container's process 1;
+    which is not right on a machine whose init was put into another network namespace.
     """
-    return _INIT_INUM if _INIT_INUM in known else netns_inum("/proc/1/ns/net")
+    if _INIT_INUM in known:
+        return _INIT_INUM
+    return None if is_initial("pid") is False else netns_inum("/proc/1/ns/net")
 
 
 def netns_inum(path: str) -> int | None:
@@ -111,11 +132,12 @@ def _name(path: str) -> str:
     return clean(os.path.basename(path))
 
 
-def _of_processes() -> Iterator[str]:
+def _of_processes() -> Iterator[tuple[int, str]]:
+    """The processes, with the path of each one's namespace."""
     with suppress(OSError):
         for name in os.listdir("/proc"):
             if name.isdigit():
-                yield f"/proc/{name}/ns/net"
+                yield int(name), f"/proc/{name}/ns/net"
 
 
 def find_netns(inum: int, hint_pids: Iterable[int] = ()) -> Netns | None:
@@ -126,7 +148,7 @@ def find_netns(inum: int, hint_pids: Iterable[int] = ()) -> Netns | None:
             named = next((p for p in _mounted(NAMED_DIRECTORIES) if netns_inum(p) == inum), None)
             initial = initial_inum((inum,)) == inum
             name = HOST if initial else _name(named) if named else None
-            return Netns(inum, name, path)
+            return Netns(inum, name, path, pid)
     return list_netns().get(inum)
 
 
@@ -135,7 +157,7 @@ def in_netns(netns: Netns, function: Callable[[], T]) -> T:
 
     It runs in a thread of its own, which ends afterwards: no other thread ever changes its
     namespace, so a failure cannot leave one in the wrong place. Raises what the function raises,
-    and OSError when the namespace is gone or may not be entered (CAP_SYS_ADMIN).
+    Forbidden when the namespace may not be entered, and OSError when it is gone.
     """
     result: list[T] = []
     failure: list[BaseException] = []
@@ -179,6 +201,8 @@ class Doors:
                 break
             try:
                 return in_netns(self._known[inum], function)
+            except Forbidden:
+                break  # looking for it again would not help
             except (KeyError, OSError):
                 # New, or the process it was found through is gone, or its number is another's.
                 self._known.pop(inum, None)
@@ -194,14 +218,18 @@ class Doors:
 
 
 def _enter(netns: Netns) -> None:
-    """Move the calling thread. Raises OSError."""
-    fd = os.open(netns.path, os.O_RDONLY | os.O_CLOEXEC)
+    """Move the calling thread, unless it is there already. Raises OSError."""
     try:
-        if os.fstat(fd).st_ino != netns.inum:  # the process is gone and its number reused
-            raise FileNotFoundError(2, "the network namespace is gone")
-        _setns(fd)
-    finally:
-        os.close(fd)
+        fd = os.open(netns.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if os.fstat(fd).st_ino != netns.inum:  # the process is gone and its number reused
+                raise FileNotFoundError(2, "the network namespace is gone")
+            if netns_inum("/proc/thread-self/ns/net") != netns.inum:
+                _setns(fd)
+        finally:
+            os.close(fd)
+    except PermissionError as error:
+        raise Forbidden(error.errno, error.strerror) from None
 
 
 def _setns(fd: int) -> None:

@@ -54,6 +54,18 @@ class OwnerFinder:
         return {inode: found.get(inode, ()) for inode in inodes}
 
 
+class NoOwners(OwnerFinder):
+    """Finds nobody, and so claims of no socket that nobody holds it."""
+
+    def find(self, inodes: Iterable[int], hint_pids: Iterable[int] = ()) -> Holders:
+        """Nothing."""
+        return {}
+
+    def scan(self, inodes: Collection[int]) -> Holders:
+        """Nothing."""
+        return {}
+
+
 def all_pids() -> list[int]:
     """The processes that /proc shows, in ascending order."""
     with suppress(OSError):

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tracer.events import Event, NetnsInfo, Owners, SocketSeen
-from tracer.system.links import links, local_addresses
-from tracer.system.netns import Netns, in_netns, list_netns, netns_cookie
+from tracer.system.door import NOT_ENTERED, View, look
+from tracer.system.netns import Forbidden, Netns, list_netns
 from tracer.system.processes import Holders, OwnerFinder
-from tracer.system.sockets import udp_sockets
 
 
 @dataclass
@@ -26,11 +25,15 @@ def take_snapshot(finder: OwnerFinder) -> Snapshot:
     """Every namespace, every UDP socket in it, and who holds each. Never raises OSError."""
     taken = Snapshot()
     fallbacks: Counter[str] = Counter()
+    forbidden = 0
     for netns in list_netns().values():
         try:
-            events, fallback = in_netns(netns, partial(_look, netns))
+            events, fallback = look(netns, partial(_read, netns))
         except FileNotFoundError:
             continue  # it ended while we were looking
+        except Forbidden:
+            forbidden += 1
+            continue
         except OSError as error:
             name, why = netns.name or netns.inum, error.strerror or error
             taken.problems.append(f"the sockets of network namespace {name} are not known: {why}")
@@ -42,26 +45,31 @@ def take_snapshot(finder: OwnerFinder) -> Snapshot:
         " it tells no cookies, devices and v6only flags"
         for reason, count in fallbacks.items()
     ]
+    if forbidden:
+        taken.problems.append(
+            f"the sockets of {forbidden} network namespaces without a process are not known:"
+            f" {NOT_ENTERED}"
+        )
     inodes = {e.socket.inode for e in taken.events if isinstance(e, SocketSeen)} - {0}
     if inodes:
         taken.events += owners_events(finder.scan(inodes))
     return taken
 
 
-def _look(netns: Netns) -> tuple[list[Event], str]:
-    """The events of the namespace the thread is in, and why udp_diag was not used if it was not."""
-    info = netns_info(netns)
+def _read(netns: Netns, view: View) -> tuple[list[Event], str]:
+    """The events of a namespace, and why udp_diag was not used if it was not. Raises OSError."""
+    info = netns_info(netns, view)
     # The time before the dump, not after it: a call that comes between is in both, which does no
     # harm, while a dump dated after a call it does not show would undo that call.
     began = time.monotonic_ns()
-    found = udp_sockets(netns.inum, info.cookie)
+    found = view.sockets(netns.inum, info.cookie)
     return [info, *(SocketSeen(began, view, found.source) for view in found.sockets)], found.reason
 
 
-def netns_info(netns: Netns) -> NetnsInfo:
-    """What is known of the namespace the thread is in now. Raises OSError."""
-    now = time.monotonic_ns()
-    return NetnsInfo(now, netns.inum, netns_cookie(), netns.name, local_addresses(), links())
+def netns_info(netns: Netns, view: View) -> NetnsInfo:
+    """What is known of a namespace now. Raises OSError."""
+    now, cookie = time.monotonic_ns(), view.cookie()
+    return NetnsInfo(now, netns.inum, cookie, netns.name, view.addresses(), view.links())
 
 
 def owners_events(found: Holders) -> list[Owners]:

@@ -25,14 +25,16 @@ WANTED = (
 Values = tuple[tuple[str, int], ...]
 
 
-def read_counters() -> Values:
-    """The counters of the namespace the thread is in, in the order of `WANTED`.
+# Not /proc/self: that is the main thread's namespace.
+_OF_THREAD = Path("/proc/thread-self/net")
 
-    One that this kernel does not have is left out, as are all of IPv6 where that is off. Raises
-    OSError.
+
+def read_counters(directory: Path = _OF_THREAD) -> Values:
+    """The counters of a /proc/PID/net, by default of the namespace the thread is in.
+
+    In the order of `WANTED`. One that this kernel does not have is left out, as are all of IPv6
+    where that is off. Raises OSError.
     """
-    # Not /proc/self: that is the main thread's namespace.
-    directory = Path("/proc/thread-self/net")
     text = (directory / "snmp").read_bytes()
     try:
         text6 = (directory / "snmp6").read_bytes()

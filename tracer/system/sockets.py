@@ -56,7 +56,9 @@ def udp_sockets(netns: int, netns_cookie: int) -> Dump:
         return Dump(tuple(sockets), "udp_diag")
     except OSError as error:
         reason = f"udp_diag: {error.strerror or error}"
-        return Dump(tuple(_proc(netns, netns_cookie)), "proc", reason)
+        # Not /proc/self: that is the main thread's namespace.
+        found = proc_sockets(Path("/proc/thread-self/net"), netns, netns_cookie)
+        return Dump(tuple(found), "proc", reason)
 
 
 def _diag(family: int, netns: int, netns_cookie: int) -> list[SocketView]:
@@ -112,10 +114,8 @@ def parse_diag(body: bytes, netns: int, netns_cookie: int) -> SocketView:
     )
 
 
-def _proc(netns: int, netns_cookie: int) -> list[SocketView]:
-    """From /proc/net/udp and udp6; a kernel without IPv6 has no udp6. Raises OSError."""
-    # Not /proc/self: that is the main thread's namespace.
-    directory = Path("/proc/thread-self/net")
+def proc_sockets(directory: Path, netns: int, netns_cookie: int) -> list[SocketView]:
+    """From a /proc/PID/net's udp and udp6; a kernel without IPv6 has no udp6. Raises OSError."""
     found = parse_proc((directory / "udp").read_bytes(), socket.AF_INET, netns, netns_cookie)
     try:
         text = (directory / "udp6").read_bytes()

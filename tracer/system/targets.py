@@ -111,8 +111,12 @@ def _of_path(path: str) -> int:
 def netns_of_pid(pid: int) -> int:
     """The inode number of the network namespace a process is in. Raises UsageError."""
     try:
-        return os.stat(f"/proc/{pid}/ns/net").st_ino
+        found = os.stat(f"/proc/{pid}/ns/net")
+        # Linux 5.10 shows the link itself to who may not follow it.
+        if found.st_dev == os.stat("/proc/self/ns/net").st_dev:
+            return found.st_ino
     except PermissionError:
-        raise UsageError(f"-p {pid}: its namespaces may not be read: run as root") from None
+        pass
     except OSError:
         raise UsageError(f"-p {pid}: there is no such process") from None
+    raise UsageError(f"-p {pid}: its namespaces may not be read: run as root")
