@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tracer.events import (
     Call,
+    Carried,
     Clock,
     Close,
     Counters,
@@ -18,6 +19,7 @@ from tracer.events import (
     Holder,
     IcmpFate,
     IcmpReceived,
+    Known,
     Loss,
     Miss,
     MissCount,
@@ -118,6 +120,17 @@ MISS = Miss(
     walk=Walk(visited=2, matching=1, lost=0, truncated=False, candidates=(SOCKET, SOCKET6)),
 )
 
+CALL = Call(
+    time=2_000,
+    op="connect",
+    entered=1_990,
+    task=TASK,
+    requested=("10.128.135.176", 56789),
+    before=replace(SOCKET, local="0.0.0.0", peer="0.0.0.0", pport=0, state=7),
+    after=SOCKET,
+    error=0,
+)
+
 EVENTS: tuple[Event, ...] = (
     HEADER,
     Clock(time=1_100, realtime_ns=1_795_000_000_000_000_100, boottime_ns=2_100),
@@ -134,16 +147,7 @@ EVENTS: tuple[Event, ...] = (
     SocketSeen(time=1_210, socket=SOCKET, source="proc"),
     Owners(time=1_300, inode=24_118, holders=(Holder(pid=12, comm="dns", fd=3, start_ns=5),)),
     Owners(time=1_310, inode=24_119, holders=()),
-    Call(
-        time=2_000,
-        op="connect",
-        entered=1_990,
-        task=TASK,
-        requested=("10.128.135.176", 56789),
-        before=replace(SOCKET, local="0.0.0.0", peer="0.0.0.0", pport=0, state=7),
-        after=SOCKET,
-        error=0,
-    ),
+    CALL,
     Call(
         time=2_100,
         op="autobind",
@@ -247,6 +251,31 @@ EVENTS: tuple[Event, ...] = (
     ),
     Counters(time=4_160, until=4_160, inum=4026532180, cookie=0, values=(), final=True),
     Loss(time=4_200, what="call", count=3),
+    Known(
+        time=2_000,
+        socket=SOCKET,
+        first=CALL.before,
+        sighting="call",
+        calls=(CALL,),
+        connects=1,
+        dropped=-1,
+        task=TASK,
+        closed=Close(time=4_100, task=TASK, socket=SOCKET),
+        told=SockError(time=3_200, socket=SOCKET, errno=111),
+    ),
+    Known(
+        time=1_200,
+        socket=SOCKET6,
+        first=SOCKET6,
+        sighting="dump",
+        calls=(),
+        connects=0,
+        dropped=-1,
+        task=None,
+        closed=None,
+        told=None,
+    ),
+    Carried(time=4_500, before=17, repeated=3, lost_calls=3),
     Tick(time=5_000),
     End(time=6_000, reason="interrupted"),
 )
