@@ -39,6 +39,7 @@ class Reader:
         self._first_damage = ""
         self._trailing = ""
         self._number = 0
+        self._first = b""
         self._raw, self._file = _open(path)
         try:
             self.header = self._read_header()
@@ -58,18 +59,25 @@ class Reader:
         self._raw.close()
 
     def __iter__(self) -> Iterator[Event]:
-        yield self.header
+        for _, event in self.records():
+            if event is not None:
+                yield event
+
+    def records(self) -> Iterator[tuple[bytes, Event | None]]:
+        """Each line without its newline, with its event; None for what is not understood here.
+
+        A rewrite that passes the lines on loses nothing of what a newer udptrace has written.
+        """
+        yield self._first, self.header
         while (line := self._line()) is not None:
             event = self._event(line)
-            if event is None:
-                continue
             if isinstance(event, Header):
                 # What follows is another trace: its identities and times mean something else.
                 self._trailing = f"line {self._number}: another recording begins; not read"
                 return
-            yield event
             if isinstance(event, End):
                 self.ended = True
+            yield line, event
 
     def problems(self) -> list[str]:
         """What was wrong with the file, a line each; complete once the iteration has ended."""
@@ -95,6 +103,7 @@ class Reader:
             if self.torn or self._number:
                 raise foreign
             raise RecordingError(f"{self.path}: empty, not a recording of udptrace")
+        self._first = line
         try:
             body = codec.parse(line)
         except CodecError:
