@@ -58,7 +58,7 @@ def test_a_lying_recording(seed: int, tmp_path: Path, capsys: pytest.CaptureFixt
     path = tmp_path / "lies.jsonl"
     path.write_bytes(_lying_recording(Random(seed)))
     for output_format in ("text", "json"):
-        options = ReplayOptions(str(path), (), None, output_format, "never")
+        options = ReplayOptions((str(path),), (), None, output_format, "never")
         with suppress(UdptraceError):
             replay(options)
         shown = capsys.readouterr()

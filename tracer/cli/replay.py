@@ -1,4 +1,4 @@
-"""`udptrace replay`: the incidents of a recording, as the live trace showed them."""
+"""`udptrace replay`: the incidents of recordings, as the live trace showed them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from tracer.cli.view import make_presenter, tell_summary
 from tracer.errors import UsageError
 from tracer.events import Call, Header, Miss, NetnsInfo
 from tracer.recording.errors import RecordingError
-from tracer.recording.reader import Reader
+from tracer.recording.joined import Joined, traces
 from tracer.select import Selection, selection_of
 from tracer.text import clean
 
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """The options of `replay`."""
+    """The options of `replay`, for one trace of those it shows."""
 
-    file: str
+    files: tuple[str, ...]
+    """The parts of its recording, in their order."""
     netns: tuple[str, ...]
     closed_window_ns: int | None
     output_format: str
@@ -31,7 +32,7 @@ class ReplayOptions:
 
 
 @click.command("replay")
-@click.argument("file")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "-N",
     "--netns",
@@ -43,19 +44,23 @@ class ReplayOptions:
 @habit_option
 @closed_window_option
 @selecting
-def command(**options: Any) -> None:
+def command(files: tuple[str, ...], **options: Any) -> None:
     """Show the incidents of the recording FILE (- for standard input).
+
+    Of several files those that one trace has rotated through are read as one, whatever their
+    order; the others are shown one after the other.
 
     It shows what the live trace showed, of the namespaces and with the filters that one was asked
     for. Filters given here take the place of those; `-N all` shows everything that was recorded.
     No root, BCC or Linux is needed.
     """
-    replay(ReplayOptions(**options))
+    for trace in traces(files):
+        replay(ReplayOptions(files=trace, **options))
 
 
 def replay(options: ReplayOptions) -> None:
-    """Show the recording. Raises RecordingError, UsageError and what writing raises."""
-    with Reader(options.file) as reader:
+    """Show one recording. Raises RecordingError, UsageError and what writing raises."""
+    with Joined(options.files) as reader:
         header = _asked(reader.header, options)
         presenter = make_presenter(
             options.output_format,
@@ -90,14 +95,16 @@ def _selection(header: Header, options: ReplayOptions) -> Selection:
     try:
         return selection_of(header.selection)
     except ValueError as error:
-        raise RecordingError(f"{options.file}: its filters are not known here: {error}") from None
+        raise RecordingError(
+            f"{options.files[0]}: its filters are not known here: {error}"
+        ) from None
 
 
 def _retargeted(header: Header, options: ReplayOptions) -> Header:
     """The header for other targets than the trace had; then its --count means nothing."""
     found: list[tuple[int, str]] = []
     if "all" not in options.netns:
-        known = _namespaces(options.file)
+        known = _namespaces(options.files)
         for spec in map(clean, options.netns):
             found += [(inum, spec) for inum in _resolve(spec, known)]
     inums, names = tuple(inum for inum, _ in found), tuple(name for _, name in found)
@@ -116,12 +123,12 @@ def _resolve(spec: str, known: dict[int, set[str]]) -> list[int]:
     return found
 
 
-def _namespaces(path: str) -> dict[int, set[str]]:
+def _namespaces(files: tuple[str, ...]) -> dict[int, set[str]]:
     """Every namespace that the recording tells of, with its names."""
-    if path == "-":
+    if "-" in files:
         raise UsageError("-N: standard input cannot be searched for it; name a file")
     known: dict[int, set[str]] = {}
-    with Reader(path) as reader:
+    with Joined(files) as reader:
         for event in reader:
             if isinstance(event, NetnsInfo):
                 known.setdefault(event.inum, set()).update(filter(None, [event.name]))
