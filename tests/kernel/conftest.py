@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/lib"))
 
-from tests.kernel.live import Live
+from tests.kernel.live import Live, check_replays
 from tests.kernel.net import Namespace
 
 
@@ -27,6 +27,14 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     trace = Live(tmp_path_factory.mktemp("live"))
     yield trace
     trace.stop()
+    check_replays()
+
+
+@pytest.fixture(autouse=True)
+def _replay_equals_live() -> Iterator[None]:
+    """Whatever a test has traced to its end is replayed, and has to print the same."""
+    yield
+    check_replays()
 
 
 @pytest.fixture

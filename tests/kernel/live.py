@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 # Emulation on shared cores is slow and uneven: waits end when the thing happens, this only bounds
 # a failure.
@@ -29,12 +29,18 @@ def run(*arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
 
 
 class Live:
-    """`udptrace live -f json` in the background, ready when the constructor returns."""
+    """`udptrace live -f json` in the background, ready when the constructor returns.
+
+    Its recording is replayed once it has ended: `check_replays`.
+    """
+
+    unchecked: ClassVar[list[Live]] = []
 
     def __init__(self, directory: Path, *arguments: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.recording = directory / "recording"
         self.lines: list[bytes] = []
+        Live.unchecked.append(self)
         self._incidents: dict[str, Json] = {}
         self._lock = threading.Lock()
         ready = directory / "ready"
@@ -90,6 +96,20 @@ class Live:
         assert self.process.stdout is not None
         self.process.stdout.close()
         return b"".join(self.lines)
+
+
+def check_replays() -> None:
+    """Replay every trace that has ended since the last time: the same bytes as it printed live.
+
+    One whose recording could not be written has said so, and ended with 1.
+    """
+    ended = [trace for trace in Live.unchecked if trace.process.poll() is not None]
+    Live.unchecked[:] = [trace for trace in Live.unchecked if trace not in ended]
+    for trace in ended:
+        if trace.process.returncode == 0:
+            replayed = run("replay", "-f", "json", str(trace.recording))
+            assert replayed.returncode == 0, replayed.stderr
+            assert replayed.stdout.encode() == trace.stop()
 
 
 def _matches(incident: Json, wanted: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import signal
 import socket
 from pathlib import Path
 
-from tests.kernel.live import Live, run, wait_for
+from tests.kernel.live import Live, wait_for
 from tests.kernel.net import Namespace
 from tracer.system.netns import Netns, in_netns
 
@@ -37,8 +37,6 @@ def test_losses_are_counted_exactly(tmp_path: Path, box: Namespace) -> None:
     assert lost["call"] > 0
     summary = " ".join(trace.stderr().split())
     assert f"lost: {lost['call']} connect" in summary
-    replayed = run("replay", "-f", "json", str(trace.recording))
-    assert replayed.stdout.encode() == b"".join(trace.lines)
 
 
 def _bind_and_close(namespace: Namespace) -> None:

@@ -17,6 +17,7 @@ NOT_SCENARIOS = {
     "test_doctor.py",
     "test_failures.py",
     "test_zz_direction.py",
+    "test_zz_flight.py",
     "test_zz_recording.py",
     "test_zzz_loss.py",
     "test_zzzz_lockdown.py",
