@@ -18,6 +18,7 @@ import pytest
 
 from tests.samples import EVENTS
 from tests.unit import scenes
+from tests.unit.recorded import read
 from tracer.events import End
 from tracer.recording import codec
 from tracer.recording.reader import Reader
@@ -403,14 +404,21 @@ def test_record_to_standard_output(tmp_path: Path) -> None:
     ],
 )
 def test_a_signal_ends_it_with_the_summary(
-    live: Callable[..., subprocess.Popen[str]], number: signal.Signals, reason: str
+    live: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    number: signal.Signals,
+    reason: str,
 ) -> None:
-    process = live("-f", "json", env={"FAKE_SESSION": "silent"})
+    path = tmp_path / "kept.gz"
+    process = live("-f", "json", "-w", str(path), env={"FAKE_SESSION": "silent"})
     process.send_signal(number)
     out, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert json.loads(out.splitlines()[-1])["reason"] == reason
     assert "0 misses in 0 incidents" in errors
+    last = read(path)[-1]
+    assert isinstance(last, End)
+    assert last.reason == reason
 
 
 def test_an_ignored_hangup_stays_ignored(live: Callable[..., subprocess.Popen[str]]) -> None:

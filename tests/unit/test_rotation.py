@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 from pathlib import Path
 
@@ -173,6 +174,27 @@ def test_a_next_file_that_cannot_be_made_ends_this_one_properly(tmp_path: Path) 
     last = read(path)[-1]
     assert isinstance(last, End)
     assert last.reason == f"failed: {path}.1: cannot be written: Is a directory"
+
+
+def test_a_disk_that_fills_up_at_the_seam_fails_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotation = Rotation(str(tmp_path / "part"), MAX, now=FakeTime())
+    write, made = os.write, []
+
+    def full(fd: int, data: bytes) -> int:
+        if b'"carried":true' in bytes(data):
+            made.append(fd)
+            raise OSError(28, "No space left on device")
+        return write(fd, data)
+
+    monkeypatch.setattr("tracer.recording.writer.os.write", full)
+    with pytest.raises(RecordingError, match=r"part\.1: cannot be written: No space left"):
+        _write_all(rotation, TRACE)
+    _write_all(rotation, TRACE)
+    rotation.close()
+    assert len(made) == 1
+    assert [part.name for part in _parts(tmp_path / "part")] == ["part", "part.1"]
 
 
 def test_what_has_no_length_cannot_be_rotated() -> None:

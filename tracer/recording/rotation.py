@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from tracer.events import End, Event
@@ -101,23 +102,34 @@ class Rotation:
             self._state.take(old.event)
 
     def _next(self) -> None:
-        """Begin the next file, then end this one. Raises RecordingError with this one ended."""
+        """Begin the next file, then end this one. Raises RecordingError with both closed."""
+        full = self._writer
         self._part += 1
-        self._files.add(self._writer.path, self._writer.status)
+        self._files.add(full.path, full.status)
+        self._files.make_room()
         try:
-            self._files.make_room()
-            fresh = Writer(numbered(self._path, self._part), self._now)
+            self._writer = self._begun()
         except RecordingError as error:
-            self._end(f"failed: {error}")
+            with suppress(RecordingError):
+                self._end(full, f"failed: {error}")
             raise
+        try:
+            self._end(full, "continued")
+        except RecordingError:
+            self._writer.close()
+            raise
+
+    def _begun(self) -> Writer:
+        """The next file with all that is no news in it."""
+        fresh = Writer(numbered(self._path, self._part), self._now)
         for event in self._state.events(self._part, len(self._recent)):
             fresh.write(event)
         for _, line in self._recent:
             fresh.write_line(line)
         fresh.flush()
-        self._end("continued")
-        self._writer, self._begun_with = fresh, fresh.size
+        self._begun_with = fresh.size
+        return fresh
 
-    def _end(self, reason: str) -> None:
-        self._writer.write(End(self._now(), reason))
-        self._writer.close()
+    def _end(self, writer: Writer, reason: str) -> None:
+        writer.write(End(self._now(), reason))
+        writer.close()
