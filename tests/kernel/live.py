@@ -68,6 +68,10 @@ class Live:
                 if value["kind"] == "incident":
                     self._incidents[value["id"]] = value
 
+    def parts(self) -> list[Path]:
+        """The files of its recording: more than one with --max-size."""
+        return sorted(self.recording.parent.glob("recording*"))
+
     def incidents(self, **wanted: Any) -> list[Json]:
         """The latest state of each incident whose datagram, cause... have these values."""
         with self._lock:
@@ -107,7 +111,7 @@ def check_replays() -> None:
     Live.unchecked[:] = [trace for trace in Live.unchecked if trace not in ended]
     for trace in ended:
         if trace.process.returncode == 0:
-            replayed = run("replay", "-f", "json", str(trace.recording))
+            replayed = run("replay", "-f", "json", *map(str, trace.parts()))
             assert replayed.returncode == 0, replayed.stderr
             assert replayed.stdout.encode() == trace.stop()
 

@@ -142,7 +142,10 @@ def test_every_option_has_help() -> None:
         (["record", "-w", "-", "--max-size", "1M"], "--max-size: name a file to write with -w"),
         (["record", "-w", "-", "--ring", "1m"], "--ring: name a file to write with -w FILE"),
         (["-w", "x", "--max-files", "2"], "--max-files: of what size? add --max-size SIZE"),
-        (["record", "-w", "x", "--trigger", "any"], "--trigger: there is only one file without"),
+        (
+            ["record", "-w", "x", "--trigger", "any"],
+            "--trigger: there is nothing to write without --ring",
+        ),
         (["record", "-w", "x", "--trigger", "bad"], "'bad' is not one of"),
         (["replay", "-", "x"], "-: standard input cannot be joined with files; name it alone"),
         (["replay"], "Missing argument 'FILE...'; see `udptrace replay --help`"),

@@ -39,7 +39,7 @@ def check_bounds(options: TraceOptions) -> None:
     if options.max_files is not None and not bounded:
         raise UsageError("--max-files: of what size? add --max-size SIZE")
     if options.triggers and options.ring_ns is None:
-        raise UsageError("--trigger: there is only one file without --ring DURATION")
+        raise UsageError("--trigger: there is nothing to write without --ring DURATION")
 
 
 def open_recording(options: TraceOptions, requests: Requests) -> Sink | None:

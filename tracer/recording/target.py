@@ -65,7 +65,8 @@ class Files:
 
     def add(self, path: str, status: os.stat_result) -> None:
         """Remember a file as the latest."""
-        self._made.append((path, status))
+        if self._limit is not None:
+            self._made.append((path, status))
 
     def make_room(self) -> list[str]:
         """Delete the oldest for one more to fit; what is another's file by now stays."""

@@ -116,8 +116,10 @@ class Writer:
             unlink_if_same(self.path, self.status)
         fd, self._fd = self._fd, -1
         try:
-            self._sync.close()
-            os.close(fd)  # a network file system may tell of a failed write only here
+            try:
+                self._sync.close()
+            finally:
+                os.close(fd)  # a network file system may tell of a failed write only here
         except OSError as error:
             raise RecordingError(f"{self.path}: cannot be written: {os_reason(error)}") from None
 
