@@ -34,7 +34,8 @@ class _Recent(NamedTuple):
 class Rotation:
     """Writes FILE, FILE.1, FILE.2 and so on, of at most ``max_bytes`` each.
 
-    Whatever is carried over, a quarter of a file is news. ``max_files``: so many are kept, the
+    Half of a file at least is its own, however much is carried over: where that is very much, the
+    files are larger than asked for, rather than little else. ``max_files``: so many are kept, the
     oldest is deleted. ``settle_ns``: how long a miss is held for what belongs to it. Raises
     RecordingError like a Writer.
     """
@@ -87,7 +88,8 @@ class Rotation:
         # Of a compressed file only the size of what has been flushed is known.
         waiting = 0 if self._path.endswith(GZ) else self._writer.waiting + more
         size = self._writer.size + waiting
-        return size > self._max_bytes and size - self._begun_with >= self._max_bytes // 4
+        news = size - self._begun_with
+        return size > self._max_bytes and news >= max(self._max_bytes // 4, self._begun_with)
 
     def _remember(self, event: Event, line: bytes) -> None:
         self._latest = max(self._latest, event.time)
