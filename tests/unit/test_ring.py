@@ -118,7 +118,7 @@ def test_its_memory_is_bounded_by_size_whatever_comes(bench: Bench) -> None:
     (path,) = bench.files()
     own = path.read_bytes().partition(b'{"kind":"carried"')[2]
     assert 200_000 < len(own) < 300_200
-    assert bench.said[-1].endswith("; --max-size holds no more of 1000000 s")
+    assert bench.said[-1].endswith("; --max-size is too small for 1000000 s")
 
 
 def test_it_writes_when_asked_and_goes_on(bench: Bench) -> None:

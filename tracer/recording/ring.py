@@ -192,7 +192,7 @@ class Ring:
         finally:
             writer.close()
         count = sum(chunk.count for chunk in chunks) + len(last)
-        short = f"; --max-size holds no more of {duration_text(self._span_ns)}" if cut_short else ""
+        short = f"; --max-size is too small for {duration_text(self._span_ns)}" if cut_short else ""
         self._say(
             f"{path}: written ({reason}): {many(count, 'event')} of {duration_text(span)}{short}"
         )
