@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from tests.unit import scenes
 from tests.unit.build import (
+    BOX,
     HOST,
+    at,
     count,
     counters,
     end,
@@ -25,18 +27,22 @@ from tests.unit.build import (
 )
 from tests.unit.linking import updates
 from tests.unit.test_properties import thorough, traces
+from tracer.containers import Container
 from tracer.counts import key_of
 from tracer.events import (
     Carried,
     Counters,
     Event,
     Header,
+    InContainer,
     Known,
     Miss,
     MissCount,
+    NetnsContainers,
     NetnsInfo,
     Owners,
     PortDump,
+    TargetChange,
     Translation,
 )
 from tracer.link import IncidentUpdate, Linker
@@ -120,11 +126,11 @@ def test_a_file_that_goes_on_after_a_gap_judges_as_the_whole(
     trace = list(counted(trace))
     latest = 0
     seams = []
-    for at, event in enumerate(trace):
+    for index, event in enumerate(trace):
         if isinstance(event, LOOKED_UP):
             continue
-        if at and event.time - latest > GAP_NS:
-            seams.append(at)
+        if index and event.time - latest > GAP_NS:
+            seams.append(index)
         latest = max(latest, event.time)
     assume(seams)
     seam = data.draw(st.sampled_from(seams))
@@ -192,3 +198,23 @@ def test_each_kind_that_is_carried_is_known_as_such() -> None:
     made = {type(event) for event in carried([*scenes.run_b(), count(1, D, 2, since=1)])}
     assert {Header, Known, MissCount, Carried} <= made
     assert sock("10.0.0.1:53").inode
+
+
+def test_containers_are_carried_over() -> None:
+    web = Container("docker", "3f2a" * 16, "web", None)
+    older = NetnsContainers(at(1), BOX, 7, ())
+    latest = NetnsContainers(at(2), BOX, 7, (web,))
+    process = InContainer(at(3), 77, 0, web)
+    change = TargetChange(at(4), "web", "started", BOX, 7, web)
+    begun = carried([header(), older, latest, process, change])
+    assert begun[1:4] == [latest, process, change]
+    assert isinstance(begun[-1], Carried)
+
+
+def test_a_file_alone_follows_a_container_that_began_before_it() -> None:
+    web = Container("docker", "3f2a" * 16, "web", None)
+    started = TargetChange(at(4), "web", "started", HOST, 1, web)
+    begun = carried([replace(header(), following=("web",)), started])
+    told = updates([*begun, miss(9000, D), end(10_000)], Linker(following=True))
+    assert len(told) == 1
+    assert updates([*begun[:1], miss(9000, D), end(10_000)], Linker(following=True)) == []
