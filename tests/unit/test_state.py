@@ -69,13 +69,14 @@ def carried(events: list[Event]) -> list[Event]:
 def judged(told: list[IncidentUpdate], since: int) -> set[object]:
     """The verdicts on the misses from a time on, in which incident and however often.
 
-    Not the names within: those of an incident that goes on are from when it began.
+    Not the socket and the names: those of an incident that goes on are from when it began.
     """
     utc = Anchor.of(header()).utc(since)
     return {
-        (i.datagram.src, i.datagram.sport, i.datagram.dst, i.datagram.dport, i.netns.inum)
-        + (i.cause, tuple((check.field, check.socket) for check in i.mismatch))
-        + ((i.socket.local, i.socket.peer) if i.socket else ())
+        (
+            *(i.datagram.src, i.datagram.sport, i.datagram.dst, i.datagram.dport, i.netns.inum),
+            *(i.cause, tuple((check.field, check.socket) for check in i.mismatch)),
+        )
         for i in (update.incident for update in told)
         if i.last_time is not None and i.last_time >= utc
     }
