@@ -321,6 +321,8 @@ class SocketTable:
             self._shelve(record)
         else:
             self._closed.take(key)
+            if record.view.sock:
+                self._by_sock[record.view.sock] = key
             for gone in self._closed.put(record):
                 self._unname(gone)
         for call in known.calls:

@@ -14,14 +14,17 @@ from tests.unit.build import (
     BOX,
     HOST,
     at,
+    close,
     count,
     counters,
     end,
+    error,
     gram,
     header,
     loss,
     miss,
     received,
+    seen,
     sock,
     tick,
 )
@@ -170,6 +173,16 @@ def test_an_icmp_counted_before_is_not_counted_again() -> None:
 
 def at_100() -> int:
     return received(100, D).since
+
+
+def test_a_closed_socket_is_known_without_its_inode() -> None:
+    """An error can be queued on it after its file is gone, when only its struct sock tells it."""
+    view = sock("10.0.0.1:53", "10.0.0.9:9", inode=4)
+    before: list[Event] = [header(), seen(1, view), close(1000, view)]
+    late = error(1001, replace(view, inode=0))
+    whole = carried([*before, late])
+    assert carried([*carried(before), late])[1:-1] == whole[1:-1]
+    assert sum(isinstance(event, Known) for event in whole) == 1
 
 
 def test_a_summary_covers_the_file_alone() -> None:
