@@ -8,6 +8,7 @@ from dataclasses import replace
 from tracer.containers import Container
 from tracer.events import (
     Call,
+    Carried,
     Clock,
     Close,
     Counters,
@@ -20,6 +21,7 @@ from tracer.events import (
     IcmpFate,
     IcmpReceived,
     InContainer,
+    Known,
     Loss,
     Miss,
     MissCount,
@@ -124,6 +126,16 @@ MISS = Miss(
 
 CONTAINER = Container("docker", "3f2a" * 16, "web", "alpine:3.20")
 SANDBOX = Container("containerd", "5ab0" * 16, None, None, "default/web", True, 1000, "k8s.io")
+CALL = Call(
+    time=2_000,
+    op="connect",
+    entered=1_990,
+    task=TASK,
+    requested=("10.128.135.176", 56789),
+    before=replace(SOCKET, local="0.0.0.0", peer="0.0.0.0", pport=0, state=7),
+    after=SOCKET,
+    error=0,
+)
 
 EVENTS: tuple[Event, ...] = (
     HEADER,
@@ -141,16 +153,7 @@ EVENTS: tuple[Event, ...] = (
     SocketSeen(time=1_210, socket=SOCKET, source="proc"),
     Owners(time=1_300, inode=24_118, holders=(Holder(pid=12, comm="dns", fd=3, start_ns=5),)),
     Owners(time=1_310, inode=24_119, holders=()),
-    Call(
-        time=2_000,
-        op="connect",
-        entered=1_990,
-        task=TASK,
-        requested=("10.128.135.176", 56789),
-        before=replace(SOCKET, local="0.0.0.0", peer="0.0.0.0", pport=0, state=7),
-        after=SOCKET,
-        error=0,
-    ),
+    CALL,
     Call(
         time=2_100,
         op="autobind",
@@ -258,6 +261,31 @@ EVENTS: tuple[Event, ...] = (
     ),
     Counters(time=4_160, until=4_160, inum=4026532180, cookie=0, values=(), final=True),
     Loss(time=4_200, what="call", count=3),
+    Known(
+        time=2_000,
+        socket=SOCKET,
+        first=CALL.before,
+        sighting="call",
+        calls=(CALL,),
+        connects=1,
+        dropped=-1,
+        task=TASK,
+        closed=Close(time=4_100, task=TASK, socket=SOCKET),
+        told=SockError(time=3_200, socket=SOCKET, errno=111),
+    ),
+    Known(
+        time=1_200,
+        socket=SOCKET6,
+        first=SOCKET6,
+        sighting="dump",
+        calls=(),
+        connects=0,
+        dropped=-1,
+        task=None,
+        closed=None,
+        told=None,
+    ),
+    Carried(time=4_500, before=17, repeated=3, lost_calls=3),
     Tick(time=5_000),
     End(time=6_000, reason="interrupted"),
 )

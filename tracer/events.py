@@ -156,6 +156,10 @@ class Header:
     """Its filters, as (kind, word) pairs: tracer.select."""
     following: tuple[str, ...] = ()
     """What -c asked for: `TargetChange` events tell where that is, at first and later."""
+    part: int = 0
+    """Which file of a trace that was recorded in several, from 0."""
+    carried: bool = False
+    """What was known before this file follows, up to the event `Carried`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,6 +480,47 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A socket as it was known when a file began that is not the first of its trace.
+
+    ``time`` is when it was last seen. ``first`` is the socket as it was first seen, ``sighting`` by
+    what; ``calls`` are those that are still remembered, of ``connects`` successful connects, and
+    ``dropped`` is the time of the latest that is not, -1 for none.
+    """
+
+    kind: ClassVar[str] = "known"
+    time: int
+    socket: SocketView
+    first: SocketView
+    sighting: Literal["dump", "call", "other"]
+    calls: tuple[Call, ...]
+    connects: int
+    dropped: int
+    task: Task | None
+    """Who made the latest call on it."""
+    closed: Close | None
+    told: SockError | None
+    """The latest error queued on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The end of what a file carries over from before it: its own evidence begins here.
+
+    Before it a `MissCount` tells how much of a count is known already, and is no news.
+    ``repeated``: how many of the events after it the part before has at its end, too.
+    """
+
+    kind: ClassVar[str] = "carried"
+    time: int
+    before: int
+    """How many events of the trace came before those in this file."""
+    repeated: int
+    lost_calls: int
+    """How many records of calls had been lost by then: `Loss`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed without an event and the linker acted on it: kept, so that a replay does too."""
 
@@ -490,7 +535,8 @@ class End:
     kind: ClassVar[str] = "end"
     time: int
     reason: str
-    """"interrupted", "duration", "count", "terminated", "output closed" or "failed: ..."."""
+    """"interrupted", "duration", "count", "terminated", "output closed" or "failed: ..."; of a file
+    "continued" (in the next one), "signal" or "incident: CAUSE" (why a ring was written)."""
 
 
 Event = (
@@ -513,9 +559,25 @@ Event = (
     | Translation
     | Counters
     | Loss
+    | Known
+    | Carried
     | Tick
     | End
 )
+
+CARRIED_OVER = (
+    Clock,
+    NetnsInfo,
+    NetnsContainers,
+    InContainer,
+    TargetChange,
+    Known,
+    Owners,
+    Translation,
+    Counters,
+    MissCount,
+)
+"""What can come before `Carried`."""
 
 # What can be lost, with the words for it; the kernel's counters are in this order (bpf/events.h).
 LOSSES = {

@@ -14,7 +14,9 @@ from tracer.describe import Describer
 from tracer.episode import Episode, miss_from_count, miss_from_received, same_verdict
 from tracer.episodes import Episodes, KeyState
 from tracer.events import (
+    CARRIED_OVER,
     Call,
+    Carried,
     Clock,
     Close,
     Counters,
@@ -33,7 +35,6 @@ from tracer.events import (
     PortDump,
     ReceivedIcmp,
     SockError,
-    SocketSeen,
     TargetChange,
     Translation,
 )
@@ -133,6 +134,8 @@ class Linker:
         self._anchor: Anchor | None = None
         self._began: int | None = None
         self._now = 0
+        self._carrying = False
+        """What comes was known before the file that is read began."""
         self._misses = 0
         self._incidents = 0
         self._untold = 0
@@ -203,6 +206,9 @@ class Linker:
     # Events
 
     def _take(self, event: Event) -> None:
+        self._table.learn(event)
+        if self._carrying and not self._carry(event):
+            return
         match event:
             case Miss():
                 self._miss(event)
@@ -215,20 +221,13 @@ class Linker:
             case PortDump():
                 self._completed(event)
             case SockError():
-                self._table.told(event)
                 if event.errno:
                     self._tell(event)
             case Call():
-                self._table.called(event)
                 self._judge.note(event)
                 self._reconsider(event)
             case Close():
-                self._table.close(event)
                 self._judge.note(event)
-            case SocketSeen():
-                self._table.observe(event.socket, event.time, "dump")
-            case Owners():
-                self._table.owned(event)
             case Counters():
                 self._silence.read(event)
             case NetnsInfo():
@@ -245,17 +244,33 @@ class Linker:
                 self._loss(event)
             case Header():
                 self._header, self._anchor = event, Anchor.of(event)
+                self._carrying = event.carried
             case Clock():
                 self._anchor = Anchor.of(event)
             case End():
                 self._run_due(everything=True)
             case _:
-                # A Tick says only that time has passed.
+                # A Tick says only that time has passed; what is said of sockets has been taken in.
                 pass
 
+    def _carry(self, event: Event) -> bool:
+        """Whether an event that a file carries over from before it is to be taken as any other."""
+        match event:
+            case MissCount():
+                key = key_of(event)
+                self._counts.credit(key, event.since, event.total)
+                if event.sent is not None:
+                    self._counts.credit_unsent(key, event.since, event.total - event.sent)
+                return False
+            case Carried():
+                self._began, self._carrying = event.time, False
+                return False
+            case _:
+                # Anything else shows that the line that ends what is carried over is damaged.
+                self._carrying = isinstance(event, CARRIED_OVER)
+                return True
+
     def _miss(self, miss: Miss) -> None:
-        for view in miss.walk.candidates if miss.walk else ():
-            self._table.observe(view, miss.time)
         key = key_of(miss)
         new = self._counts.credit(key, miss.since, miss.total)
         self._silence.missed(miss, new)
@@ -327,8 +342,6 @@ class Linker:
 
     def _completed(self, dump: PortDump) -> None:
         """What was read for a miss, which waits for all that happened until then."""
-        for view in dump.sockets:
-            self._table.observe(view, dump.began)
         for episode in reversed(self._episodes.settling):
             if (episode.miss.time, episode.key.netns) == (dump.miss, dump.netns):
                 episode.dump = dump
@@ -339,7 +352,6 @@ class Linker:
     def _loss(self, event: Loss) -> None:
         self._lost[event.what] = self._lost.get(event.what, 0) + event.count
         self._losses.append(event)
-        self._table.lose(event)
         for episode in self._recent:
             near = abs(event.time - episode.miss.time) <= _LOSS_REACH_NS
             if near or episode.verdict is None:

@@ -11,7 +11,7 @@ from typing import Protocol
 from tracer.events import Event
 from tracer.lookups import Lookups
 from tracer.recording.errors import RecordingError
-from tracer.recording.writer import Writer
+from tracer.recording.sink import Sink
 
 
 class Consumer(Protocol):
@@ -40,7 +40,7 @@ class Log:
         consumer: Consumer,
         lookups: Lookups,
         say: Callable[[str], None],
-        writer: Writer | None = None,
+        writer: Sink | None = None,
         recording_only: bool = False,
     ) -> None:
         self.recording_failed = False
@@ -84,13 +84,13 @@ class Log:
 
     def flush_due(self) -> None:
         """Let the recording reach the disk if it has waited long enough."""
-        self._guarded(Writer.flush_due)
+        self._guarded(lambda writer: writer.flush_due())
 
     def close(self) -> None:
         """Close the recording."""
-        self._guarded(Writer.close)
+        self._guarded(lambda writer: writer.close())
 
-    def _guarded(self, action: Callable[[Writer], None]) -> None:
+    def _guarded(self, action: Callable[[Sink], None]) -> None:
         if self._writer is None:
             return
         try:

@@ -28,6 +28,10 @@ class Lru(Generic[K, V]):
         """The values, least recently used first."""
         return iter(self._entries.values())
 
+    def items(self) -> Iterator[tuple[K, V]]:
+        """The entries, least recently used first."""
+        return iter(self._entries.items())
+
     def get(self, key: K) -> V | None:
         """The value without making it recently used."""
         return self._entries.get(key)

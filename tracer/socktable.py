@@ -8,7 +8,22 @@ from itertools import islice
 from typing import NamedTuple
 
 from tracer.addresses import unmapped
-from tracer.events import Call, Close, Holder, Loss, Owners, SockError, SocketView, Task
+from tracer.events import (
+    Call,
+    Carried,
+    Close,
+    Event,
+    Holder,
+    Known,
+    Loss,
+    Miss,
+    Owners,
+    PortDump,
+    SockError,
+    SocketSeen,
+    SocketView,
+    Task,
+)
 from tracer.lru import Lru
 from tracer.match import is_connected
 from tracer.namespaces import same_netns
@@ -195,6 +210,34 @@ class SocketTable:
 
     # What is learned
 
+    def learn(self, event: Event) -> None:
+        """Take in what an event tells of sockets."""
+        match event:
+            case Miss():
+                for view in event.walk.candidates if event.walk else ():
+                    self.observe(view, event.time)
+            case PortDump():
+                for view in event.sockets:
+                    self.observe(view, event.began)
+            case SocketSeen():
+                self.observe(event.socket, event.time, "dump")
+            case SockError():
+                self.told(event)
+            case Call():
+                self.called(event)
+            case Close():
+                self.close(event)
+            case Owners():
+                self.owned(event)
+            case Loss():
+                self.lose(event)
+            case Known():
+                self._restore(event)
+            case Carried():
+                self.lost_calls += event.lost_calls
+            case _:
+                pass
+
     def observe(self, view: SocketView, when: int, how: Sighting = "other") -> SocketRecord:
         """Take in a socket as it was seen, by any source."""
         key = self.key(view)
@@ -267,6 +310,25 @@ class SocketTable:
                 for holder in owners.holders:
                     self._bind(holder.pid, record.key)
 
+    def _restore(self, known: Known) -> None:
+        """Take in a socket with all that was known of it; see `known`."""
+        key = self.key(known.socket)
+        history = History(known.first, known.sighting, known.calls, known.connects, known.dropped)
+        record = SocketRecord(key, known.socket, known.time, history, known.task)
+        record.closed, record.told = known.closed, known.told
+        if record.closed is None:
+            self._open.take(key)
+            self._shelve(record)
+        else:
+            self._closed.take(key)
+            if record.view.sock:
+                self._by_sock[record.view.sock] = key
+            for gone in self._closed.put(record):
+                self._unname(gone)
+        for call in known.calls:
+            if call.error == 0 and call.op in ("bind", "autobind"):
+                self._bind(call.task.pid, key)
+
     def _bind(self, pid: int, key: SocketKey) -> None:
         keys = self._bound.get(pid) or {}
         keys.pop(key, None)
@@ -276,6 +338,25 @@ class SocketTable:
         self._bound.put(pid, keys)
 
     # What is asked
+
+    def known(self) -> Iterator[Known | Owners]:
+        """All that `learn` needs in order to know the same; the least recently seen first."""
+        for record in (*self._closed.records, *self._open.records):
+            history = record.history
+            yield Known(
+                time=record.seen,
+                socket=record.view,
+                first=history.first,
+                sighting=history.sighting,
+                calls=history.calls,
+                connects=history.connects,
+                dropped=history.dropped,
+                task=record.task,
+                closed=record.closed,
+                told=record.told,
+            )
+        for inode, holders in self._holders.items():
+            yield Owners(0, inode, holders)
 
     def record(self, view: SocketView) -> SocketRecord | None:
         """The record of a socket seen earlier."""

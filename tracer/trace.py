@@ -30,7 +30,7 @@ from tracer.log import Consumer, Log
 from tracer.lookups import Containers as Wanted
 from tracer.lookups import Directory, Lookups
 from tracer.recording.codec import FORMAT
-from tracer.recording.writer import Writer
+from tracer.recording.sink import Sink
 from tracer.schedule import GRACE_NS, Schedule
 from tracer.signals import Stop
 from tracer.system.clock import boot_id
@@ -129,7 +129,7 @@ class Trace:
         stop: Stop,
         say: Callable[[str], None],
         *,
-        writer: Writer | None = None,
+        writer: Sink | None = None,
         ready: Callable[[], None] = lambda: None,
         status: Callable[[int], None] | None = None,
     ) -> None:

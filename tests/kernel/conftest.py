@@ -22,7 +22,7 @@ from tests.kernel.engines.fixtures import (  # noqa: F401 - fixtures
     rootless,
     steady,
 )
-from tests.kernel.live import Live
+from tests.kernel.live import Live, check_replays
 from tests.kernel.net import Namespace
 
 
@@ -38,6 +38,14 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     trace = Live(tmp_path_factory.mktemp("live"))
     yield trace
     trace.stop()
+    check_replays()
+
+
+@pytest.fixture(autouse=True)
+def _replay_equals_live() -> Iterator[None]:
+    """Whatever a test has traced to its end is replayed, and has to print the same."""
+    yield
+    check_replays()
 
 
 @pytest.fixture

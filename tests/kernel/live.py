@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 # Emulation on shared cores is slow and uneven: waits end when the thing happens, this only bounds
 # a failure.
@@ -31,13 +31,17 @@ def run(*arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
 class Live:
     """`udptrace live -f json` in the background, ready when the constructor returns.
 
-    ``before`` is a command that runs it.
+    ``before`` is a command that runs it. Its recording is replayed once it has ended:
+    `check_replays`.
     """
+
+    unchecked: ClassVar[list[Live]] = []
 
     def __init__(self, directory: Path, *arguments: str, before: Sequence[str] = ()) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.recording = directory / "recording"
         self.lines: list[bytes] = []
+        Live.unchecked.append(self)
         self._incidents: dict[str, Json] = {}
         self._lock = threading.Lock()
         ready = directory / "ready"
@@ -64,6 +68,10 @@ class Live:
                 self.lines.append(line)
                 if value["kind"] == "incident":
                     self._incidents[value["id"]] = value
+
+    def parts(self) -> list[Path]:
+        """The files of its recording: more than one with --max-size."""
+        return sorted(self.recording.parent.glob("recording*"))
 
     def incidents(self, **wanted: Any) -> list[Json]:
         """The latest state of each incident whose datagram, cause... have these values."""
@@ -100,6 +108,20 @@ class Live:
         assert self.process.stdout is not None
         self.process.stdout.close()
         return b"".join(self.lines)
+
+
+def check_replays() -> None:
+    """Replay every trace that has ended since the last time: the same bytes as it printed live.
+
+    One whose recording could not be written has said so, and ended with 1.
+    """
+    ended = [trace for trace in Live.unchecked if trace.process.poll() is not None]
+    Live.unchecked[:] = [trace for trace in Live.unchecked if trace not in ended]
+    for trace in ended:
+        if trace.process.returncode == 0:
+            replayed = run("replay", "-f", "json", *map(str, trace.parts()))
+            assert replayed.returncode == 0, replayed.stderr
+            assert replayed.stdout.encode() == trace.stop()
 
 
 def _matches(incident: Json, wanted: dict[str, Any]) -> bool:

@@ -125,7 +125,7 @@ def test_a_masked_sys_is_said_to_be(hidden: str) -> None:
 
 
 def test_a_seccomp_filter_is_named() -> None:
-    """As docker's default profile refuses a process what its capabilities would allow."""
+    """It refuses a process what its capabilities would allow."""
     code = """if True:
         import ctypes, os, struct, sys
         # A filter in classic BPF: perf_event_open (298) is refused with EPERM, all else allowed.
@@ -290,7 +290,7 @@ def _sockets(netns: Netns, view: View) -> list[SocketView]:
 
 @pytest.fixture
 def no_new_netns() -> Iterator[None]:
-    """Nobody may make a network namespace, as docker's seccomp profile has it."""
+    """Nobody may make a network namespace, as under a seccomp filter that forbids unshare()."""
     limit = Path("/proc/sys/user/max_net_namespaces")
     saved = limit.read_text()
     limit.write_text("0")

@@ -376,6 +376,5 @@ def test_misses_told_to_nobody_are_counted(played: Played) -> None:
 
 def test_a_replay_tells_the_same(played: Played) -> None:
     replayed = run("replay", "-f", "json", str(played.trace.recording))
-    assert replayed.stdout.encode() == b"".join(played.trace.lines)
     last = played.trace.stderr().index(" misses (")
     assert replayed.stderr[replayed.stderr.index(" misses (") :] == played.trace.stderr()[last:]

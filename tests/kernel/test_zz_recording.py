@@ -1,4 +1,4 @@
-"""The shared trace's own recording, replayed: the same bytes. Near the end, for it ends it."""
+"""The shared trace's own recording, replayed. Near the end, for it ends it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import tempfile
 from tests.kernel.live import Live, run
 
 
-def test_replay_prints_the_same_bytes_and_text(live: Live) -> None:
+def test_replay_prints_text(live: Live) -> None:
+    """That it prints the same bytes as JSON is checked of every trace (conftest.py)."""
     printed = live.stop()
     assert live.process.returncode == 0, live.stderr()
-    assert printed.count(b'"kind": "incident"') or printed.count(b'"kind":"incident"')
-    replayed = run("replay", "-f", "json", str(live.recording))
-    assert replayed.returncode == 0, replayed.stderr
-    assert replayed.stdout.encode() == printed
+    assert printed.count(b'"kind": "incident"')
     text = run("replay", str(live.recording))
     assert text.returncode == 0, text.stderr
     assert "remote-address" in text.stdout

@@ -1,7 +1,8 @@
 """The command `udptrace` with a kernel session that invents a miss every 20 ms.
 
 Run as ``python -m tests.unit.fake_udptrace ARGUMENTS...``: all but the kernel is real. With
-FAKE_SESSION=silent nothing ever misses, with FAKE_SESSION=bounded it lacks something, with
+FAKE_SESSION=silent nothing ever misses, with FAKE_SESSION=busy ten at a time do, with
+FAKE_SESSION=bounded it lacks something, with
 FAKE_SESSION=broken or =unprivileged the session cannot start.
 """
 
@@ -44,17 +45,15 @@ class Session:
             raise StartError("loading probes needs root", "sudo udptrace")
         if os.environ.get("FAKE_SESSION") == "bounded":
             self.lacking = (degraded("CAP_X", "without CAP_X", "something is not known"),)
-        self._silent = os.environ.get("FAKE_SESSION") == "silent"
+        self._at_once = {"silent": 0, "busy": 10}.get(os.environ.get("FAKE_SESSION", ""), 1)
         self._number = 0
 
     def poll(self, timeout_ms: int) -> list[Event]:
-        """A miss of a datagram that never missed before."""
+        """Misses of datagrams that never missed before."""
         time.sleep(min(timeout_ms, EVERY_MS) / 1000)
-        if self._silent:
-            return []
-        self._number += 1
         now = time.monotonic_ns()
-        return [_miss(now, self._number)]
+        first, self._number = self._number + 1, self._number + self._at_once
+        return [_miss(now, number) for number in range(first, self._number + 1)]
 
     def drain(self) -> list[Event]:
         """Nothing is left."""

@@ -19,9 +19,10 @@ import pytest
 from tests.samples import EVENTS
 from tests.unit import scenes
 from tests.unit.build import BOX, at
+from tests.unit.recorded import read
 from tracer.cli.main import COMMANDS
 from tracer.containers import Container
-from tracer.events import Call, NetnsContainers
+from tracer.events import Call, End, NetnsContainers
 from tracer.incident import container_json
 from tracer.recording import codec
 from tracer.recording.reader import Reader
@@ -139,7 +140,19 @@ def test_every_option_has_help() -> None:
         (["-N", "no-such"], "-N no-such: no network namespace of this name in /run/netns"),
         (["-w", "-"], "-w -: standard output has the incidents already"),
         (["record"], "Missing option '-w' / '--write'; see `udptrace record --help`"),
-        (["replay"], "Missing argument 'FILE'; see `udptrace replay --help`"),
+        (["-w", "x", "--max-size", "10"], "'10' is less than 64K; see `udptrace live --help`"),
+        (["-w", "x", "--max-size", "1e9"], "'1e9' is not a size such as 512K, 10M or 1G"),
+        (["--max-size", "1M"], "--max-size: name a file to write with -w FILE"),
+        (["record", "-w", "-", "--max-size", "1M"], "--max-size: name a file to write with -w"),
+        (["record", "-w", "-", "--ring", "1m"], "--ring: name a file to write with -w FILE"),
+        (["-w", "x", "--max-files", "2"], "--max-files: of what size? add --max-size SIZE"),
+        (
+            ["record", "-w", "x", "--trigger", "any"],
+            "--trigger: there is nothing to write without --ring",
+        ),
+        (["record", "-w", "x", "--trigger", "bad"], "'bad' is not one of"),
+        (["replay", "-", "x"], "-: standard input cannot be joined with files; name it alone"),
+        (["replay"], "Missing argument 'FILE...'; see `udptrace replay --help`"),
         (["-N", "x", "replay", "f"], "unexpected extra arguments (replay f)"),
     ],
 )
@@ -394,6 +407,76 @@ def test_a_replay_gives_the_same_bytes(tmp_path: Path, form: str, name: str) -> 
     assert replayed.stdout.count("no-socket") > 10
 
 
+@pytest.mark.parametrize("command", [["live", "-f", "json"], ["record"]])
+def test_a_rotated_trace_replays_as_it_was(tmp_path: Path, command: list[str]) -> None:
+    path = tmp_path / "kept.rec"
+    bounds = ("--max-size", "64K", "--max-files", "99", "--count", "300")
+    busy = {"FAKE_SESSION": "busy"}
+    done = run(*command, "-w", str(path), *bounds, command=FAKE, env=busy)
+    assert done.returncode == 0, done.stderr
+    parts = sorted(map(str, tmp_path.iterdir()), reverse=True)
+    assert str(tmp_path / "kept.rec.1") in parts
+    replayed = run("replay", "-f", "json", *parts)
+    assert replayed.returncode == 0
+    if command[0] == "live":
+        assert replayed.stdout == done.stdout
+    assert replayed.stdout.count('"kind": "incident"') == 300
+    assert replayed.stderr == done.stderr
+
+
+def test_several_traces_are_shown_one_after_the_other(recording: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(recording.read_bytes().replace(b"edge-1", b"edge-2"))
+    both = run("replay", "-f", "json", str(other), str(recording)).stdout
+    one, two = (run("replay", "-f", "json", str(path)).stdout for path in (other, recording))
+    assert both == one + two
+    done = run("replay", str(recording), str(tmp_path / "no"))
+    assert failed(done, 1) == f"{tmp_path / 'no'}: cannot be read: No such file or directory"
+    assert done.stdout == ""
+
+
+def test_a_flight_recorder_writes_on_a_signal_and_at_its_end(
+    live: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = live("record", "--ring", "1m", "-w", str(tmp_path / "ring"))
+    assert list(tmp_path.glob("ring.*")) == []
+    process.send_signal(signal.SIGUSR1)
+    wait_until(lambda: list(tmp_path.glob("ring.*.0001")))
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    first, second = sorted(tmp_path.glob("ring.*"))
+    for path, reason in ((first, "signal"), (second, "terminated")):
+        with Reader(str(path)) as reader:
+            *_, last = reader
+            assert reader.problems() == []
+        assert isinstance(last, End)
+        assert last.reason == reason
+        assert f"udptrace: {path}: written (" in errors
+    assert run("replay", str(first), str(second)).returncode == 0
+
+
+def test_a_flight_recorder_writes_when_an_incident_happens(
+    live: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = live("record", "--ring", "1m", "--trigger", "no-socket", "-w", str(tmp_path / "r.gz"))
+    wait_until(lambda: list(tmp_path.glob("r.*.0001.gz")))
+    assert process.poll() is None
+    process.terminate()
+    _, errors = process.communicate(timeout=30)
+    assert "written (incident: no-socket): " in errors
+    first, _ = sorted(tmp_path.glob("r.*"))
+    assert run("replay", "-f", "json", str(first)).stdout.count('"incident"') > 20
+
+
+def test_a_flight_recorder_costs_received_datagrams_nothing() -> None:
+    from tracer.cli.tracing import wants_lookups
+
+    assert [wants_lookups(None, ring) for ring in (None, 1)] == [True, False]
+    assert [wants_lookups("on", ring) for ring in (None, 1)] == [True, True]
+    assert not wants_lookups("off", None)
+
+
 def test_record_prints_nothing_but_its_summary(tmp_path: Path) -> None:
     path = tmp_path / "kept.jsonl"
     done = run("record", "-w", str(path), "--count", "2", command=FAKE)
@@ -421,14 +504,21 @@ def test_record_to_standard_output(tmp_path: Path) -> None:
     ],
 )
 def test_a_signal_ends_it_with_the_summary(
-    live: Callable[..., subprocess.Popen[str]], number: signal.Signals, reason: str
+    live: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    number: signal.Signals,
+    reason: str,
 ) -> None:
-    process = live("-f", "json", env={"FAKE_SESSION": "silent"})
+    path = tmp_path / "kept.gz"
+    process = live("-f", "json", "-w", str(path), env={"FAKE_SESSION": "silent"})
     process.send_signal(number)
     out, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert json.loads(out.splitlines()[-1])["reason"] == reason
     assert "0 misses in 0 incidents" in errors
+    last = read(path)[-1]
+    assert isinstance(last, End)
+    assert last.reason == reason
 
 
 def test_an_ignored_hangup_stays_ignored(live: Callable[..., subprocess.Popen[str]]) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import typing
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.unit.build import counters, end
 from tests.unit.test_render_jsonl import stream
+from tracer import events
+from tracer.containers import Container
 from tracer.doctor import system
 from tracer.export.csv import COLUMNS
 from tracer.export.finished import LIMIT as FINISHED
@@ -19,11 +26,65 @@ from tracer.report.hosts import LIMIT as HALVES
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
+RECORDING = (DOCS / "recording-format.md").read_text()
+
+OBJECTS = {
+    events.SocketView: "socket view",
+    events.Task: "task",
+    events.Holder: "holder",
+    events.Datagram: "datagram",
+    events.Walk: "walk",
+    events.ReceivedIcmp: "ICMP",
+    events.FourTuple: "four-tuple",
+    Container: "container",
+}
+"""What occurs within events, and is none itself, by the words for it."""
+
+
 def test_every_kind_of_event_is_documented() -> None:
-    text = (DOCS / "recording.md").read_text()
-    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(codec.KINDS)
-    assert f"is {codec.FORMAT}." in text
-    assert f"at most {codec.MAX_LINE >> 20} MiB" in text
+    lines = RECORDING.partition("## How it is written")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", lines, re.MULTILINE)) == set(codec.KINDS)
+    assert f"is {codec.FORMAT}." in RECORDING
+    assert f"at most {codec.MAX_LINE >> 20} MiB" in RECORDING
+
+
+@pytest.mark.parametrize(
+    ("title", "cls"),
+    [
+        *((f"`{kind}`", cls) for kind, cls in codec.KINDS.items()),
+        *((words, cls) for cls, words in OBJECTS.items()),
+    ],
+)
+def test_every_field_of_an_event_is_documented(title: str, cls: Any) -> None:
+    section = RECORDING.partition(f"### {title}\n")[2].partition("\n##")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE)
+    hints = typing.get_type_hints(cls)
+    assert rows == [
+        (
+            field.name,
+            _type(hints[field.name], field.name)
+            + ("" if field.default is dataclasses.MISSING else ", optional"),
+        )
+        for field in dataclasses.fields(cls)
+    ]
+
+
+def _type(hint: Any, name: str = "") -> str:
+    """The words for a field's type."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if name in codec.IDENTIFIERS:
+        return "decimal string"
+    if dataclasses.is_dataclass(hint):
+        cls: Any = hint
+        return OBJECTS.get(cls) or str(cls.kind)
+    if type(None) in inner:
+        return " or ".join(_type(one) for one in inner if one is not type(None)) + " or null"
+    if origin is typing.Literal:
+        return ", ".join(f"`{word}`" for word in inner)
+    if origin is tuple:
+        words = [_type(one) for one in inner if one is not ...]
+        return f"array of {words[0]}" if ... in inner else f"[{', '.join(words)}]"
+    return {str: "string", int: "integer", bool: "boolean"}[hint]
 
 
 def test_every_field_of_the_json_stream_is_documented() -> None:

@@ -58,7 +58,7 @@ def test_a_lying_recording(seed: int, tmp_path: Path, capsys: pytest.CaptureFixt
     path = tmp_path / "lies.jsonl"
     path.write_bytes(lying_recording(Random(seed)))
     for output_format in ("text", "json"):
-        options = ReplayOptions(str(path), output_format=output_format)
+        options = ReplayOptions((str(path),), output_format=output_format)
         with suppress(UdptraceError):
             replay(options)
         shown = capsys.readouterr()

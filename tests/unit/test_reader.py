@@ -184,3 +184,22 @@ def test_memory_stays_flat(path: Path) -> None:
     with Reader(str(path)) as reader:
         assert sum(1 for _ in reader) == 2 + 2000 * (len(EVENTS) - 2)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 << 10  # KiB
+
+
+def test_what_is_nothing_but_damage_is_given_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracer.recording.reader.MOST_DAMAGED", 10)
+    path.write_bytes(b"".join([*LINES[:2], b"x\n" * 9, LINES[2], b"x\n" * 10, *LINES[3:]]))
+    events, problems = _read(path)
+    assert events == list(EVENTS[:3])
+    assert f"{path}: line 22: nothing but damage; the rest was not read" in problems
+
+
+def test_what_is_compressed_beyond_belief_is_given_up(path: Path) -> None:
+    path.write_bytes(gzip.compress(b"".join([LINES[0], LINES[-2] * 400_000, LINES[-1]])))
+    events, problems = _read(path)
+    assert 0.9 * codec.MAX_LINE < len(events) * len(LINES[-2]) < 2 * codec.MAX_LINE
+    assert (
+        problems[0] == f"{path}: compressed beyond what a recording can be; the rest was not read"
+    )

@@ -1,7 +1,9 @@
 """Real recordings of every format version, read for ever: what a replay of each shows.
 
-Each was taken by `scripts/demo` in the VM. A better linker may show more: then the expected texts
-are made anew and the difference is read; the recordings themselves are never touched.
+Each was taken by `scripts/demo` in the VM; `netcat-part` is made of `netcat`, as the file that a
+rotation would have begun before its first miss, and shows the same incidents. A better linker may
+show more: then the expected texts are made anew and the difference is read; the recordings
+themselves are never touched.
 """
 
 from __future__ import annotations

@@ -87,6 +87,7 @@ def test_together_they_are_one_incident_with_its_sender(tmp_path: Path) -> None:
     assert incident.origin is not None
     assert incident.origin.processes[0].comm == "dig"
     assert [told.error for told in incident.told] == ["ECONNREFUSED"]
+    assert incident.icmp.status == "sent"
     # By the server's clock: told just after the miss, connected before it.
     assert incident.time is not None
     assert incident.told[0].time == incident.time + round(0.01 * MS)
@@ -108,7 +109,8 @@ def test_the_offset_is_stated_with_its_pairs_and_spread(tmp_path: Path) -> None:
     assert offset.median == round((AHEAD + 0.4) * MS)
     assert (offset.low, offset.high) == (round((AHEAD + 0.2) * MS), round((AHEAD + 0.9) * MS))
     text = " ".join(invoke("report", first, str(tmp_path / "client")).output.split())
-    assert "the clock of client-7 is 2.5 s ahead of edge-1's, by 3 incidents" in text
+    assert "the clock of client-7 is 2500.400 ms ahead of edge-1's, by 3 incidents" in text
+    assert "(2500.200 to 2500.900 ms;" in text
 
 
 def test_the_order_of_the_files_does_not_matter(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ NOT_SCENARIOS = {
     "test_zz_containers_replay.py",
     "test_zz_direction.py",
     "test_zz_privileges_podman.py",
+    "test_zz_flight.py",
     "test_zz_recording.py",
     "test_zzz_loss.py",
     "test_zzzz_lockdown.py",

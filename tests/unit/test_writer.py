@@ -11,20 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.samples import EVENTS
+from tests.unit.recorded import FakeTime
 from tracer.events import Tick
+from tracer.recording import codec
 from tracer.recording.errors import RecordingError
 from tracer.recording.reader import Reader
 from tracer.recording.writer import FLUSH_NS, Writer
-
-
-class FakeTime:
-    """Monotonic nanoseconds that move only when told to."""
-
-    def __init__(self) -> None:
-        self.ns = 0
-
-    def __call__(self) -> int:
-        return self.ns
 
 
 @pytest.fixture
@@ -188,3 +180,88 @@ def test_a_killed_gzip_trace_is_readable_up_to_its_last_flush(tmp_path: Path) ->
         assert list(reader) == list(EVENTS[:5])
         assert len(reader.problems()) == 2
     writer.close()
+
+
+def test_every_flush_is_synced_and_a_failed_sync_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("tracer.recording.sync.os.fdatasync", synced.append)
+    writer = Writer(str(path))
+    writer.write(EVENTS[0])
+    writer.close()
+    assert synced
+
+    def broken(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("tracer.recording.sync.os.fdatasync", broken)
+    writer = Writer(str(path))
+    writer.write(EVENTS[0])
+    with pytest.raises(RecordingError, match="Input/output error"):
+        writer.close()
+    assert writer.closed
+
+
+def test_a_link_that_anybody_could_have_put_on_the_way_is_not_followed(tmp_path: Path) -> None:
+    public, private = tmp_path / "public", tmp_path / "private"
+    public.mkdir()
+    private.mkdir()
+    public.chmod(0o1777)
+    (public / "way").symlink_to(private)
+    (private / "way").symlink_to("../private")
+    for path in (public / "way" / "trace", private / "way" / ".." / "public" / "way" / "trace"):
+        assert _refused(path) == (
+            f"{path}: cannot be written: `way` on the way is a symbolic link in a directory that"
+            " everybody may write"
+        )
+    _write_all(private / "way" / "trace")
+    assert {entry.name for entry in private.iterdir()} == {"way", "trace"}
+
+
+@pytest.mark.parametrize("target", ["loop", "/", "no/where"])
+def test_other_ways_that_lead_nowhere(tmp_path: Path, target: str) -> None:
+    (tmp_path / "loop").symlink_to(target)
+    assert "cannot be written: " in _refused(tmp_path / "loop" / "no" / "trace")
+
+
+def test_a_file_on_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "trace"
+    assert _refused(path) == f"{path}: cannot be written: Not a directory"
+
+
+def test_a_file_with_two_names_is_refused(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("precious")
+    os.link(tmp_path / "theirs", path)
+    assert "it may be another user's file" in _refused(path)
+    assert path.read_text() == "precious"
+
+
+def test_another_user_s_file_where_everybody_may_write_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = tmp_path / "public"
+    public.mkdir()
+    public.chmod(0o1777)
+    path = public / "trace"
+    path.write_text("planted")
+    monkeypatch.setattr("tracer.recording.target.os.geteuid", lambda: path.stat().st_uid + 1)
+    assert "it may be another user's file" in _refused(path)
+    public.chmod(0o755)
+    _write_all(path)
+
+
+def test_lines_are_passed_on_as_they_are(path: Path, tmp_path: Path) -> None:
+    """What a newer udptrace has written outlives a rewrite by this one."""
+    lines = [codec.encode(event) for event in EVENTS]
+    lines[2:2] = [b'{"kind":"weather","sky":["blue"]}\n', lines[2][:-2] + b',"mood":1}\n']
+    lines.insert(3, b"damaged\n")
+    path.write_bytes(b"".join(lines))
+    writer = Writer(str(tmp_path / "copy.gz"))
+    with Reader(str(path)) as reader:
+        for line, _ in reader.records():
+            writer.write_line(line + b"\n")
+    writer.close()
+    assert gzip.decompress((tmp_path / "copy.gz").read_bytes()) == path.read_bytes()
+    assert reader.unknown == {"weather": 1, "netns.mood": 1}

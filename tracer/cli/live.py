@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tracer.cli.options import (
+    bounds_options,
     closed_window_option,
     habit_option,
     output_options,
@@ -23,6 +24,7 @@ from tracer.errors import UsageError
 @output_options
 @habit_option
 @click.option("-w", "--write", metavar="FILE", help="Also keep the evidence, for `replay`.")
+@bounds_options
 @trace_options
 @closed_window_option
 @selecting

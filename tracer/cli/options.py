@@ -34,6 +34,24 @@ def duration_ns(ctx: click.Context, param: click.Parameter, value: str | None) -
     return int(seconds * 1_000_000_000)
 
 
+_SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d{1,15})([KMGT]?)(?:I?B)?", re.ASCII)
+LEAST_SIZE = 64 << 10
+
+
+def size_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Bytes of a size: a number with a unit (512K, 10M, 1G), each 1024 of the one before."""
+    if value is None:
+        return None
+    match = _SIZE.fullmatch(value.strip().upper())
+    if match is None:
+        raise click.BadParameter(f"{value!r} is not a size such as 512K, 10M or 1G", ctx, param)
+    size = int(match[1]) * _SIZES[match[2]]
+    if size < LEAST_SIZE:
+        raise click.BadParameter(f"{value!r} is less than {LEAST_SIZE >> 10}K", ctx, param)
+    return size
+
+
 def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
     """One decorator of several, the first shown first in the help."""
 
@@ -167,6 +185,21 @@ _filter_options = _all_of(
     click.option("-6", "--ipv6", "only6", is_flag=True, help="... of IPv6 datagrams."),
 )
 
+bounds_options = _all_of(
+    click.option(
+        "--max-size",
+        metavar="SIZE",
+        callback=size_bytes,
+        help="Go on in FILE.1, FILE.2 and so on when a file has grown to this size: 512K, 10M, 1G.",
+    ),
+    click.option(
+        "--max-files",
+        type=click.IntRange(min=2),
+        metavar="N",
+        help="Keep so many of them, and delete the oldest.",
+    ),
+)
+
 closed_window_option = click.option(
     "--closed-window",
     "closed_window_ns",
@@ -203,9 +236,8 @@ trace_options = _all_of(
     click.option(
         "--lookups",
         type=click.Choice(["on", "off"]),
-        default="on",
-        show_default=True,
-        help="off: leave out the probe on the receive path; received datagrams then cost nothing.",
+        help="off: leave out the probe on the receive path; received datagrams then cost nothing.  "
+        "[default: on; off with record --ring]",
     ),
     click.option(
         "--all-icmp",

@@ -1,4 +1,4 @@
-"""`udptrace replay`: the incidents of a recording, as the live trace showed them."""
+"""`udptrace replay`: the incidents of recordings, as the live trace showed them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tracer.cli.view import make_presenter, tell_summary
 from tracer.errors import UsageError
 from tracer.events import Header
 from tracer.recording.errors import RecordingError
+from tracer.recording.joined import Joined, traces
 from tracer.recording.named import Named
-from tracer.recording.reader import Reader
 from tracer.select import Selection, selection_of
 from tracer.targets import ALL
 from tracer.text import clean
@@ -28,9 +28,10 @@ from tracer.text import clean
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """The options of `replay`."""
+    """The options of `replay`, for one trace of those it shows."""
 
-    file: str
+    files: tuple[str, ...]
+    """The parts of its recording, in their order."""
     netns: tuple[str, ...] = ()
     pids: tuple[int, ...] = ()
     containers: tuple[str, ...] = ()
@@ -41,25 +42,29 @@ class ReplayOptions:
 
 
 @click.command("replay")
-@click.argument("file")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @target_options
 @output_options
 @habit_option
 @closed_window_option
 @selecting
-def command(**options: Any) -> None:
+def command(files: tuple[str, ...], **options: Any) -> None:
     """Show the incidents of the recording FILE (- for standard input).
+
+    Of several files those that one trace has rotated through are read as one, whatever their
+    order; the others are shown one after the other.
 
     It shows what the live trace showed, of the namespaces and with the filters that one was asked
     for. Targets and filters given here take the place of those; `-N all` shows everything that was
     recorded. No root, BCC or Linux is needed.
     """
-    replay(ReplayOptions(**options))
+    for trace in traces(files):
+        replay(ReplayOptions(files=trace, **options))
 
 
 def replay(options: ReplayOptions) -> None:
-    """Show the recording. Raises RecordingError, UsageError and what writing raises."""
-    with Reader(options.file) as reader:
+    """Show one recording. Raises RecordingError, UsageError and what writing raises."""
+    with Joined(options.files) as reader:
         header = asked_header(reader.header, options)
         presenter = make_presenter(
             options.output_format,
@@ -99,16 +104,18 @@ def asked_selection(header: Header, options: ReplayOptions) -> Selection:
     try:
         return selection_of(header.selection)
     except ValueError as error:
-        raise RecordingError(f"{options.file}: its filters are not known here: {error}") from None
+        raise RecordingError(
+            f"{options.files[0]}: its filters are not known here: {error}"
+        ) from None
 
 
 def _retargeted(header: Header, options: ReplayOptions) -> Header:
     """The header for other targets than the trace had; then its --count means nothing."""
     found: list[tuple[int, str]] = []
     if ALL not in options.netns:
-        if options.file == "-":
+        if "-" in options.files:
             raise UsageError("-c, -N, -p: standard input cannot be searched for it; name a file")
-        with Reader(options.file) as reader:
+        with Joined(options.files) as reader:
             named = Named(reader)
         for spec in map(clean, options.netns):
             found += [(inum, spec) for inum in named.netns(spec)]

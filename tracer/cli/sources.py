@@ -40,13 +40,15 @@ def find_sources(files: Iterable[str], asked: Asked) -> list[Source]:
     """
     boots: dict[tuple[str, str], list[_File]] = {}
     for path in dict.fromkeys(files):
-        file = _open(ReplayOptions(path, **vars(asked)))
+        file = _open(ReplayOptions((path,), **vars(asked)))
         boots.setdefault((file.header.host, file.header.boot_id), []).append(file)
     every = [file for parts in boots.values() for file in parts]
     if all(file.lacking for file in every):
         raise next(file.lacking for file in every if file.lacking)
     return [
-        _source(sorted(parts, key=lambda file: (file.header.time, file.path)), asked)
+        _source(
+            sorted(parts, key=lambda file: (file.header.time, file.header.part, file.path)), asked
+        )
         for parts in boots.values()
         if not all(file.lacking for file in parts)
     ]
@@ -62,16 +64,21 @@ class _File:
     lacking: UsageError | None = None
 
 
+def _in_time(file: _File) -> tuple[int, int, str]:
+    return file.header.time, file.header.part, file.path
+
+
 def _open(options: ReplayOptions) -> _File:
-    if options.file == "-":
+    (path,) = options.files
+    if path == "-":
         raise UsageError("-: standard input cannot be read twice, as this does; name a file")
-    with Reader(options.file) as reader:
+    with Reader(path) as reader:
         header = reader.header
     try:
         header, lacking = asked_header(header, options), None
     except UsageError as problem:
         lacking = problem
-    return _File(options.file, header, asked_selection(header, options), lacking)
+    return _File(path, header, asked_selection(header, options), lacking)
 
 
 def _source(files: list[_File], asked: Asked) -> Source:

@@ -11,10 +11,10 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tracer.cli.keeping import Requests, check_bounds, open_recording
 from tracer.cli.streams import PROG, say
 from tracer.errors import StartError, UdptraceError, UsageError
 from tracer.ready import remove_ready
-from tracer.recording.writer import Writer
 from tracer.signals import Stop
 from tracer.system.targets import Targets, resolve_targets
 
@@ -35,7 +35,7 @@ class TraceOptions:
     duration_ns: int | None
     count: int | None
     ready_file: str | None
-    lookups: str
+    lookups: str | None
     all_icmp: bool
     verbose: bool
     write: str | None
@@ -44,23 +44,30 @@ class TraceOptions:
     output_format: str = ""
     """Empty for a trace that is only recorded."""
     color: str = "never"
+    max_size: int | None = None
+    max_files: int | None = None
+    ring_ns: int | None = None
+    triggers: tuple[str, ...] = ()
 
 
 def run_trace(options: TraceOptions) -> None:
     """Trace until it is ended. Raises UdptraceError and what else ends a command."""
     began = time.monotonic()
-    stop = Stop()
+    check_bounds(options)
+    stop, requests = Stop(), Requests(options.triggers)
     stop.install()
     if options.ready_file:
         remove_ready(options.ready_file)
     targets = _targets(options)
     with ExitStack() as stack:
-        writer = stack.enter_context(closing(Writer(options.write))) if options.write else None
+        recording = open_recording(options, requests)
+        if recording is not None:
+            stack.enter_context(closing(recording))
         session = stack.enter_context(closing(_open_session(options)))
         from tracer.cli.watching import Watch
 
-        watch = Watch(options, targets, began)
-        watch.run(session, writer, stop)
+        watch = Watch(options, targets, began, requests)
+        watch.run(session, recording, stop)
     watch.sum_up()
 
 
@@ -86,13 +93,19 @@ def _targets(options: TraceOptions) -> Targets:
     )
 
 
+def wants_lookups(choice: str | None, ring_ns: int | None) -> bool:
+    """Whether the receive path is probed: not, by default, for a ring, which runs for weeks."""
+    return ring_ns is None if choice is None else choice == "on"
+
+
 def _open_session(options: TraceOptions) -> Session:
     """Probes attached and proven; BCC is imported here and not before."""
     from tracer.kernel.session import Phases, Session
 
     phases = Phases()
+    lookups = wants_lookups(options.lookups, options.ring_ns)
     try:
-        session = Session(lookups=options.lookups == "on", phases=phases, all_icmp=options.all_icmp)
+        session = Session(lookups=lookups, phases=phases, all_icmp=options.all_icmp)
     except StartError as error:
         # Where the remedy is a command of ours, that one tells the rest.
         more = "" if PROG in error.remedy else f"; `{PROG} doctor` says what else is in the way"

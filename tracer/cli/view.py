@@ -6,24 +6,11 @@ from collections.abc import Callable
 
 from tracer.cli.options import wants_color
 from tracer.cli.streams import tell
-from tracer.events import Event
-from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS, IncidentUpdate, Linker
-from tracer.present import Presenter
+from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS, Linker
+from tracer.present import Presenter, Renderer
 from tracer.render.text import TextRenderer
 from tracer.select import Selection
 from tracer.totals import Stats
-
-
-class Silent:
-    """Renders nothing: for a trace that is only recorded."""
-
-    def event(self, event: Event) -> str:
-        """Nothing."""
-        return ""
-
-    def update(self, update: IncidentUpdate) -> str:
-        """Nothing."""
-        return ""
 
 
 def make_presenter(
@@ -37,8 +24,9 @@ def make_presenter(
     settle_ns: int | None,
     limit: int | None,
     selection: Selection,
+    silent: Renderer | None = None,
 ) -> Presenter:
-    """A presenter for --format ("json", "text"; "" for nothing) and --color."""
+    """A presenter for --format ("json", "text"; "" for ``silent``) and --color."""
     linker = Linker(
         frozenset(targets),
         following=following,
@@ -51,8 +39,8 @@ def make_presenter(
 
         renderer = JsonRenderer()
         return Presenter(linker, renderer, write, limit, renderer.end)
-    if not output_format:
-        return Presenter(linker, Silent(), write, limit)
+    if silent is not None and not output_format:
+        return Presenter(linker, silent, write, limit)
     return Presenter(linker, TextRenderer(color=wants_color(color)), write, limit)
 
 

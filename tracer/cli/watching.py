@@ -11,9 +11,10 @@ from tracer.cli.streams import say, show, tell
 from tracer.cli.tracing import TraceOptions
 from tracer.cli.view import make_presenter, tell_summary
 from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS
+from tracer.present import Renderer
 from tracer.ready import write_ready
 from tracer.recording.errors import RecordingError
-from tracer.recording.writer import Writer
+from tracer.recording.sink import Sink
 from tracer.select import selection_of
 from tracer.signals import Stop
 from tracer.summary import status_line
@@ -24,9 +25,14 @@ from tracer.trace import Plan, Session, Trace
 
 
 class Watch:
-    """One run of `live` or `record`; ``began`` is when the command did (time.monotonic)."""
+    """One run of `live` or `record`; ``began`` is when the command did (time.monotonic).
 
-    def __init__(self, options: TraceOptions, targets: Targets, began: float) -> None:
+    ``silent`` takes the incidents of a trace that shows nothing.
+    """
+
+    def __init__(
+        self, options: TraceOptions, targets: Targets, began: float, silent: Renderer
+    ) -> None:
         self._options = options
         self._targets = targets
         self._began = began
@@ -42,9 +48,10 @@ class Watch:
             settle_ns=options.settle_ns,
             limit=options.count,
             selection=selection_of(options.selection),
+            silent=silent,
         )
 
-    def run(self, session: Session, writer: Writer | None, stop: Stop) -> None:
+    def run(self, session: Session, writer: Sink | None, stop: Stop) -> None:
         """Trace until something ends it. Raises what ends it before its time."""
         machine = ThisMachine(self._targets.containers, say)
         trace = Trace(

@@ -2,7 +2,7 @@
 
 It is done in a private network namespace where one can be made: by a thread of this process, which
 needs CAP_SYS_ADMIN, or by a child in a user namespace of its own, whose root may. Where neither is
-allowed (docker's seccomp profile forbids both) it is done on this process's own loopback.
+allowed (a seccomp filter can forbid both) it is done on this process's own loopback.
 """
 
 from __future__ import annotations

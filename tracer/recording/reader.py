@@ -17,6 +17,28 @@ from tracer.recording.errors import RecordingError, os_reason
 
 GZIP_MAGIC = b"\x1f\x8b"
 
+MOST_PACKED = 200
+"""Bytes of lines to a compressed byte; a trace reaches 40 at most, a bomb a thousand."""
+
+MOST_DAMAGED = 200_000
+"""Damaged lines in a row after which nothing more is expected of a file."""
+
+FREE_BYTES = codec.MAX_LINE
+"""Before so much has been read, no ratio is held against a file."""
+
+
+class _Counted:
+    """A file that knows how many bytes were read from it, which a pipe cannot tell."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.count += len(data)
+        return data
+
 
 class Reader:
     """The events of a recording, its header first; iterate once.
@@ -39,8 +61,17 @@ class Reader:
         self._first_damage = ""
         self._trailing = ""
         self._number = 0
-        self._raw, self._file = _open(path)
+        self._first = b""
+        self._in_a_row = 0
+        """Damaged lines since the last whole one."""
+        self._unpacked = 0
+        self._raw = _open(path)
+        self._packed = _Counted(self._raw)
+        self._file = self._raw
         try:
+            if _is_gzip(path, self._raw):
+                packed = cast("BinaryIO", self._packed)
+                self._file = cast("BinaryIO", gzip.GzipFile(fileobj=packed, mode="rb"))
             self.header = self._read_header()
         except BaseException:
             self.close()
@@ -63,18 +94,28 @@ class Reader:
         return self._raw.tell()
 
     def __iter__(self) -> Iterator[Event]:
-        yield self.header
+        for _, event in self.records():
+            if event is not None:
+                yield event
+
+    def records(self) -> Iterator[tuple[bytes, Event | None]]:
+        """Each line without its newline, with its event; None for what is not understood here.
+
+        A rewrite that passes the lines on loses nothing of what a newer udptrace has written.
+        """
+        yield self._first, self.header
         while (line := self._line()) is not None:
             event = self._event(line)
-            if event is None:
-                continue
+            if self._in_a_row >= MOST_DAMAGED:
+                self._trailing = f"line {self._number}: nothing but damage; the rest was not read"
+                return
             if isinstance(event, Header):
                 # What follows is another trace: its identities and times mean something else.
                 self._trailing = f"line {self._number}: another recording begins; not read"
                 return
-            yield event
             if isinstance(event, End):
                 self.ended = True
+            yield line, event
 
     def problems(self) -> list[str]:
         """What was wrong with the file, a line each; complete once the iteration has ended."""
@@ -100,6 +141,7 @@ class Reader:
             if self.torn or self._number:
                 raise foreign
             raise RecordingError(f"{self.path}: empty, not a recording of udptrace")
+        self._first = line
         try:
             body = codec.parse(line)
         except CodecError:
@@ -126,6 +168,7 @@ class Reader:
         except CodecError as error:
             self._damage(str(error))
             return None
+        self._in_a_row = 0
         if decoded.extra:
             self.unknown.update(decoded.extra.keys())
         if isinstance(decoded.event, Unknown):
@@ -135,6 +178,7 @@ class Reader:
 
     def _damage(self, why: str) -> None:
         self.damaged += 1
+        self._in_a_row += 1
         self._first_damage = self._first_damage or f"line {self._number}: {why}"
 
     def _line(self) -> bytes | None:
@@ -164,23 +208,41 @@ class Reader:
     def _readline(self) -> bytes:
         """Up to MAX_LINE + 1 bytes of a line; b"" at the end or where a gzip stream breaks."""
         try:
-            return self._file.readline(codec.MAX_LINE + 1)
+            line = self._file.readline(codec.MAX_LINE + 1)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             # A trace killed with -9 leaves a gzip stream without its end.
             self.torn = True
             return b""
         except OSError as error:
             raise RecordingError(f"{self.path}: cannot be read: {os_reason(error)}") from None
+        self._unpacked += len(line)
+        return b"" if self._is_bomb() else line
+
+    def _is_bomb(self) -> bool:
+        """Whether a compressed file holds more than any trace has written into so few bytes."""
+        if self._file is self._raw or self._unpacked < FREE_BYTES:
+            return False
+        bomb = self._unpacked > MOST_PACKED * self._packed.count
+        if bomb:
+            self._trailing = "compressed beyond what a recording can be; the rest was not read"
+        return bomb
 
 
-def _open(path: str) -> tuple[BinaryIO, BinaryIO]:
-    """The file, and its uncompressed bytes. Raises RecordingError."""
-    if path == "-" and sys.stdin is None:
-        raise RecordingError(f"{path}: cannot be read: standard input is closed")
+def _open(path: str) -> BinaryIO:
+    """The file as it is. Raises RecordingError."""
+    if path == "-":
+        if sys.stdin is None:
+            raise RecordingError(f"{path}: cannot be read: standard input is closed")
+        return sys.stdin.buffer
     try:
-        raw = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115
-        if cast("io.BufferedReader", raw).peek(2)[:2] == GZIP_MAGIC:
-            return raw, cast("BinaryIO", gzip.GzipFile(fileobj=raw, mode="rb"))
+        return open(path, "rb")
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {os_reason(error)}") from None
-    return raw, raw
+
+
+def _is_gzip(path: str, file: BinaryIO) -> bool:
+    """Whether it is compressed, by its content. Raises RecordingError."""
+    try:
+        return cast("io.BufferedReader", file).peek(2)[:2] == GZIP_MAGIC
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be read: {os_reason(error)}") from None

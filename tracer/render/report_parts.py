@@ -205,9 +205,12 @@ def silences(report: Report) -> Iterator[str]:
 
 def offset_text(offset: Offset) -> str:
     """How far two clocks are apart, and from what that is known."""
-    spread = f"between {duration_text(offset.low)} and {duration_text(offset.high)}"
     return (
-        f"the clock of {name(offset.host)} is {duration_text(offset.median)} ahead of"
+        f"the clock of {name(offset.host)} is {_ms(offset.median)} ms ahead of"
         f" {name(offset.behind)}'s, by {many(offset.pairs, 'incident')} that both recorded"
-        f" ({spread}; the way of the ICMP is in it)"
+        f" ({_ms(offset.low)} to {_ms(offset.high)} ms; the way of the ICMP is in it)"
     )
+
+
+def _ms(ns: int) -> str:
+    return f"{ns / 1_000_000:.3f}"

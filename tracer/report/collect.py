@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tracer.events import Clock, End, Event, Header, IcmpReceived, Miss, MissCount, SockError
 from tracer.link import IncidentUpdate, Linker
+from tracer.recording.joined import continues, news
 from tracer.recording.reader import Reader
 from tracer.report.model import ClockStep, Part, Trace
 from tracer.select import Selection
@@ -57,10 +58,11 @@ class Collector:
 
     def trace(self, source: Source, watch: Watch) -> Trace:
         """Read all of it. Raises RecordingError."""
-        parts = []
+        parts: list[Part] = []
         for path, header in zip(source.paths, source.headers, strict=True):
             with Reader(path) as reader:
-                parts.append(self._part(reader, header, watch))
+                before = parts[-1].header if parts else None
+                parts.append(self._part(reader, header, before, watch))
         self._tell(self._linker.flush())
         first = source.headers[0]
         return Trace(
@@ -75,31 +77,39 @@ class Collector:
             selection=first.selection,
         )
 
-    def _part(self, reader: Reader, header: Header, watch: Watch) -> Part:
+    def _part(self, reader: Reader, header: Header, before: Header | None, watch: Watch) -> Part:
         self._events, self._overlap, self._reason = 0, 0, None
-        feed, tell = self._linker.feed, self._tell
-        for event in watch(reader, self._wanted(reader)):
+        feed, tell, problems = self._linker.feed, self._tell, list[str]()
+        events: Iterable[Event] = self._apart(reader)
+        if before is not None and continues(before, reader.header):
+            events = self._noted(event for _, event in news(reader, problems) if event is not None)
+        for event in watch(reader, events):
             if updates := feed(header if event is reader.header else event):
                 tell(updates)
         return Part(
             path=reader.path,
             header=reader.header,
-            problems=tuple(reader.problems()),
+            problems=(*problems, *reader.problems()),
             unknown=tuple(sorted(reader.unknown.items())),
             events=self._events,
             overlap=self._overlap,
             reason=self._reason,
         )
 
-    def _wanted(self, events: Iterable[Event]) -> Iterator[Event]:
-        """The events without what the file before has told; notes the time that passes."""
-        now = until = self._now
-        for self._events, event in enumerate(events, 1):
-            if event.time > now:
-                self._now = now = event.time
-            elif event.time <= until and isinstance(event, _TOLD_TWICE):
+    def _apart(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events of a trace of its own, without what another of the same time has told."""
+        until = self._now
+        for event in self._noted(events):
+            if event.time <= until and isinstance(event, _TOLD_TWICE):
                 self._overlap += 1
-                continue
+            else:
+                yield event
+
+    def _noted(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events; notes the time that passes."""
+        for self._events, event in enumerate(events, 1):
+            if event.time > self._now:
+                self._now = event.time
             if isinstance(event, Header | Clock):
                 self._clock(event)
             elif isinstance(event, End):

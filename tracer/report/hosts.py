@@ -17,7 +17,7 @@ from tracer.causes import Cause
 from tracer.incident import Incident, Process, SetBy, Socket
 from tracer.lru import Lru
 from tracer.report.model import Joined, Offset
-from tracer.timefmt import NS, duration_text
+from tracer.timefmt import NS
 
 LIMIT = 4096
 """Incidents of each side and host that are remembered, the latest; beyond it they stay apart."""
@@ -74,10 +74,12 @@ class Pair:
         other = told.host or "another host"
         how = (
             f"sender and told are from the recording of {other}, whose times are moved by"
-            f" {duration_text(-self.offset)} to fit this clock"
+            f" {-self.offset / 1_000_000:.3f} ms to fit this clock"
         )
         whole = replace(
             self.refused,
+            # It came in there, whatever was seen of its leaving here.
+            icmp=replace(self.refused.icmp, status="sent"),
             origin=told.origin and _moved_socket(told.origin, -self.offset),
             told=tuple(
                 replace(
