@@ -13,6 +13,7 @@ import pytest
 from tests.kernel.engines.commands import Daemon
 from tests.kernel.engines.container import Container
 from tests.kernel.engines.docker_like import DockerLike
+from tests.kernel.engines.image import NC
 from tests.kernel.live import Live, run, wait_for
 from tests.kernel.test_failures import one_line
 from tracer.system.netns import Netns, in_netns
@@ -30,7 +31,7 @@ OF_TIME = ("tick", "clock", "counters")
 @pytest.fixture(scope="module")
 def early(followed: Live, docker: DockerLike) -> Container:
     """The container: it sends at once, to a port that nobody holds, each time it starts."""
-    return docker.run("early", "sh", "-c", f"echo x | nc -u 127.0.0.1 {FIRST}; sleep 1000000")
+    return docker.run("early", "sh", "-c", f"echo x | {NC} -u 127.0.0.1 {FIRST}; sleep 1000000")
 
 
 def lives(followed: Live, early: Container, *states: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from incident import HOST_ADDRESS, PORT
 
 from tests.kernel.engines.commands import Terminal
 from tests.kernel.engines.container import Container
-from tests.kernel.engines.containerd import Ctr
+from tests.kernel.engines.containerd import FULL_IMAGE, Ctr
 from tests.kernel.engines.docker_like import DockerLike
 from tests.kernel.live import Json, Live, wait_for
 from tests.kernel.net import ip
@@ -25,17 +26,16 @@ class Case:
     engine: str
     fixture: str
     name: str
-    image: str | None
+    image: str
     bridge: str
-    """The host's address on the engine's network, and the container's there."""
-    address: str
+    """The host's address on the engine's network."""
     options: tuple[str, ...] = ()
 
 
 CASES = (
-    Case("docker", "docker", "web", "alpine:test", "172.17.0.1", "172.17.0.2"),
-    Case("podman", "podman", "store", "localhost/alpine:test", "10.88.0.1", "10.88.0.2"),
-    Case("containerd", "ctr", "task", None, "10.22.0.1", "10.22.0.2",
+    Case("docker", "docker", "web", "alpine:test", "172.17.0.1"),
+    Case("podman", "podman", "store", "localhost/alpine:test", "10.88.0.1"),
+    Case("containerd", "ctr", "task", FULL_IMAGE, "10.22.0.1",
          options=("--with-ns=network:/run/netns/for-task",)),
 )  # fmt: skip
 
@@ -85,32 +85,39 @@ def sockets() -> str:
 
 
 @contextlib.contextmanager
-def client(case: Case, engine: DockerLike | Ctr) -> Iterator[tuple[Container, Terminal]]:
-    """``nc -u HOST 56789`` in a container, whose first datagram had the server call connect()."""
+def client(case: Case, engine: DockerLike | Ctr) -> Iterator[tuple[Container, Terminal, int]]:
+    """``nc -u HOST 56789`` in a container, whose first datagram had the server call connect();
+    with its port."""
     nc = ("nc", "-u", HOST_ADDRESS, str(PORT))
     container, terminal = engine.run_on_terminal(case.name, *nc, options=case.options)
     terminal.type("one")
-    wait_for(lambda: f"{case.bridge}:{PORT}" in sockets(), "the server's connect()")
-    yield container, terminal
+    wait_for(lambda: peer(case), "the server's connect()")
+    yield container, terminal, peer(case)
     container.remove()
+
+
+def peer(case: Case) -> int:
+    """The port that the host's server is connected to; 0 while it is not."""
+    found = re.search(rf"{re.escape(case.bridge)}:{PORT} +[0-9.]+:(\d+)", sockets())
+    return int(found[1]) if found else 0
 
 
 def run_a(case: Case, engine: DockerLike | Ctr, followed: Live) -> tuple[str, Json]:
     """The client sends twice: the container's id, and what was said of its second datagram."""
-    with server(), client(case, engine) as (container, terminal):
+    with server(), client(case, engine) as (container, terminal, port):
         terminal.type("two")
-        return container.id, followed.incident(src=case.address, cause="local-address")
+        return container.id, followed.incident(sport=port, cause="local-address")
 
 
 def run_b(case: Case, engine: DockerLike | Ctr, followed: Live) -> tuple[str, Json, Json]:
     """The server answers, and the client sends after that: as above, of both datagrams."""
-    with server() as answering, client(case, engine) as (container, terminal):
+    with server() as answering, client(case, engine) as (container, terminal, port):
         assert answering.stdin is not None
         answering.stdin.write(b"answer\n")
-        reply = followed.incident(sport=PORT, src=case.bridge)
+        reply = followed.incident(dport=port)
         wait_for(lambda: answering.poll() is not None, "the server's end, told ECONNREFUSED")
         terminal.type("two")
-        return container.id, reply, followed.incident(src=case.address, cause="closed")
+        return container.id, reply, followed.incident(sport=port, cause="closed")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.engine)

@@ -14,12 +14,13 @@ import pytest
 from tests.kernel.engines.container import Container
 from tests.kernel.engines.containerd import FULL_IMAGE, Ctr
 from tests.kernel.engines.docker_like import DockerLike
+from tests.kernel.engines.image import NC
 from tests.kernel.engines.pods import NAMESPACE, Pod
 from tests.kernel.live import Json, Live, wait_for
 from tests.kernel.net import Namespace
 
 
-def sends(port: int, nc: str = "nc") -> tuple[str, str, str]:
+def sends(port: int, nc: str = NC) -> tuple[str, str, str]:
     """A command that sends a datagram which nobody takes, a while after its connect()."""
     script = f"(sleep 2; echo x; sleep 1000000) | {nc} -u 127.0.0.1 {port}; sleep 1000000"
     return "sh", "-c", script

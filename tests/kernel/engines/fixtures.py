@@ -14,7 +14,7 @@ from tests.kernel.engines.containerd import Ctr, containerd
 from tests.kernel.engines.docker import docker as docker_engine
 from tests.kernel.engines.docker import dockerd
 from tests.kernel.engines.docker_like import DockerLike
-from tests.kernel.engines.image import archive
+from tests.kernel.engines.image import NC, archive
 from tests.kernel.live import Live
 
 FOLLOWED = ("web", "store", "task", "early")
@@ -92,5 +92,5 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 @pytest.fixture(scope="session")
 def steady(docker: DockerLike) -> Container:
     """A container of docker's that sends to nobody once a second."""
-    loop = f"while :; do echo x | nc -u 127.0.0.1 {STEADY_PORT}; sleep 1; done"
+    loop = f"while :; do echo x | {NC} -u 127.0.0.1 {STEADY_PORT}; sleep 1; done"
     return docker.run("steady", "sh", "-c", loop)

@@ -14,6 +14,8 @@ IMAGE = "alpine:test"
 BUSYBOX = Path("/usr/bin/busybox")
 # Debian's busybox has a netcat without UDP.
 NETCAT = Path("/usr/bin/nc.openbsd")
+# In the image; with its path, for busybox's shell prefers its own to what lies in PATH.
+NC = "/bin/nc"
 
 
 def archive(path: Path) -> Path:
@@ -48,7 +50,7 @@ def _layer() -> bytes:
         for applet in subprocess.check_output([BUSYBOX, "--list"], text=True).split():
             if applet not in ("busybox", "nc"):
                 _link(tar, f"bin/{applet}")
-        _add(tar, "bin/nc", NETCAT.read_bytes(), mode=0o755)
+        _add(tar, NC.lstrip("/"), NETCAT.read_bytes(), mode=0o755)
         for library in _libraries(NETCAT):
             _add(tar, library.lstrip("/"), Path(library).read_bytes(), mode=0o755)
         _add(tar, "etc/passwd", b"root:x:0:0:root:/:/bin/sh\n")
