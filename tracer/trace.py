@@ -264,6 +264,10 @@ class Trace:
         found = self._machine.containers.events()
         self._log.put_all(found)
         changes = [event for event in found if isinstance(event, TargetChange)]
+        for change in changes if self._plan.recording_only else ():
+            # Where nothing else is shown of a trace.
+            container = change.container
+            self._say(f"container {container.label} ({container.who}) {change.state}")
         if changes and self._only is not None:
             for change in changes:
                 self._only.take(change)

@@ -1,4 +1,4 @@
-"""Runs tests/kernel in the VM, once for each kernel and user space, two VMs at a time.
+"""Runs tests/kernel in the VM, once for each kernel and user space, several VMs at a time.
 
 usage: kernel_tests.py KERNEL:SUITE[:LESS]... -- [PYTEST-ARGUMENT...]
 What depends on the kernel alone is left out with LESS "kernel", what depends on the user space
@@ -46,6 +46,9 @@ KERNEL_ALONE = (
 # What no kernel can change: what engines leave in files, and how it is read. How restarted ones are
 # followed is no such thing: before Linux 5.12 namespaces have no cookies.
 USER_SPACE_ALONE = ("zz_containers_incident", "zz_containers_names", "zz_containers_replay")
+
+MOST_VMS = 3
+"""At a time: each has 2 GB of memory."""
 
 LEFT_OUT = {"kernel": KERNEL_ALONE, "user-space": USER_SPACE_ALONE}
 
@@ -109,7 +112,8 @@ def main(arguments: list[str]) -> int:
     if build_images(targets):
         return 1
     failed = []
-    workers = min(2, os.cpu_count() or 1)
+    # Much of a run is waiting, for misses to settle above all: one VM more than there are cores.
+    workers = min(MOST_VMS, (os.cpu_count() or 1) + 1)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for future in concurrent.futures.as_completed(
             [pool.submit(run, target, rest) for target in targets]

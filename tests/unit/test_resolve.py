@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 
@@ -151,3 +152,31 @@ def test_one_that_only_a_command_knows(have: Have, monkeypatch: pytest.MonkeyPat
 
 def test_a_hostile_name_is_one_clean_line(have: Have) -> None:
     assert refused("a\udcffb").startswith("-c a\\xffb: ")
+
+
+@pytest.mark.parametrize("labels", ["null", '"x"', "[]", '{"io.kubernetes.pod.name": 7}'])
+def test_an_odd_answer_of_crictls(labels: str) -> None:
+    command = commands.COMMANDS[2]
+    answer = f'{{"status": {{"id": "ab", "labels": {labels}}}, "info": {{"pid": "x"}}}}'
+    found = command.read(json.loads(answer), 0.0)
+    assert found is not None
+    assert (found.container.id, found.container.pod, found.pid) == ("ab", None, 0)
+
+
+def test_crictl_tells_of_a_pods_container() -> None:
+    labels = {
+        "io.kubernetes.pod.namespace": "shop",
+        "io.kubernetes.pod.name": "cart-0",
+        "io.kubernetes.container.name": "cart",
+    }
+    status = {
+        "id": "ab" * 32,
+        "labels": labels,
+        "metadata": {"name": "cart"},
+        "image": {"image": "cart:1"},
+        "state": "CONTAINER_RUNNING",
+    }
+    found = commands.COMMANDS[2].read({"status": status, "info": {"pid": 77}}, 0.0)
+    assert found is not None
+    expected = Container("containerd", "ab" * 32, "cart", "cart:1", "shop/cart-0")
+    assert (found.container, found.pid, found.status) == (expected, 77, "running")

@@ -463,12 +463,19 @@ def test_a_container_is_followed_and_the_replay_shows_the_same(bench: Bench) -> 
     started = TargetChange(at(50), "web", "started", BOX, 7, WEB)
     bench.machine.containers.found = [started, NetnsContainers(at(50), BOX, 7, (WEB,))]
     log = _play(bench, [one], targets=Targets((), (), ("web",)))
+    assert bench.said == []
     assert isinstance(log[0], Header)
     assert log[0].following == ("web",)
     assert started in log
     (incident,) = bench.renderer.incidents
     assert incident["netns"]["container"]["name"] == "web"  # type: ignore[index]
     assert bench.replayed() == bench.renderer.lines
+
+
+def test_a_trace_that_is_only_recorded_says_when_it_starts(bench: Bench) -> None:
+    bench.machine.containers.found = [TargetChange(at(50), "web", "started", BOX, 7, WEB)]
+    _play(bench, [], targets=Targets((), (), ("web",)), recording_only=True)
+    assert bench.said == ["container web (docker 3f2a3f2a3f2a) started"]
 
 
 def test_while_it_is_waited_for_nothing_is_shown(bench: Bench) -> None:

@@ -94,10 +94,12 @@ def _podman(value: Any, now: float) -> Found | None:
 
 def _crictl(value: Any, now: float) -> Found | None:
     identity = word(field(value, "status", "id"))
-    labels = field(value, "status", "labels")
-    pod = pod_of({"io.kubernetes.docker.type": "container", **labels}) if labels else None
     if identity is None:
         return None
+    labels = field(value, "status", "labels")
+    # The kubelet's labels, which cri-dockerd's containers have as well, beside a kind.
+    kind = {"io.kubernetes.docker.type": "container"}
+    pod = pod_of({**kind, **labels}) if isinstance(labels, dict) else None
     container = Container(
         "cri-o" if "crio" in str(field(value, "info", "runtimeType")) else "containerd",
         identity,
