@@ -95,25 +95,27 @@ def known(steady: Container, ctr: Ctr) -> str:
 
 
 @pytest.mark.parametrize(
-    ("cgroup", "container"),
+    ("port", "cgroup", "label"),
     [
-        ("docker-{nobody}.scope", {"engine": "docker", "name": None}),
-        ("user.slice/docker-{known}.scope", None),
-        ("user.slice/default/known", None),
+        (4615, "docker-{nobody}.scope", "0123456789ab"),
+        (4616, "user.slice/docker-{known}.scope", None),
+        (4617, "user.slice/default/known", None),
     ],
     ids=["an unknown id", "a container's id elsewhere", "a container's name"],
 )
 def test_containers_lookalike_a_cgroup_called_like_one(
-    cgroup: str, container: Json | None, known: str, live: Live, box: Namespace
+    port: int, cgroup: str, label: str | None, known: str, live: Live, box: Namespace
 ) -> None:
     """Who may make cgroups may call them anything: no container's name is taken from that."""
-    port = 4620 + box.inum % 997
     path = Path("/sys/fs/cgroup", cgroup.format(known=known, nobody="0123456789abcdef" * 4))
     with process_in(path, box, sends(port, "nc.openbsd")):
-        incident = told(live, port, lambda i: i["origin"]["processes"])
-    found = incident["netns"]["container"]
-    assert found is None if container is None else found | container == found
-    assert senders(incident) == [container and path.name.removeprefix("docker-")[:12]]
+        incident = told(live, port, lambda i: senders(i) == [label] and labels(i) == [label])
+    assert not any(names(incident))
+
+
+def labels(incident: Json) -> list[str | None]:
+    """The short ids of the containers in its network namespace; [None] where there are none."""
+    return [each["id"][:12] for each in incident["netns"]["containers"]] or [None]
 
 
 @contextmanager

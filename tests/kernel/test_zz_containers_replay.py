@@ -26,4 +26,4 @@ def test_an_unknown_container_in_a_replay_says_which_there_are(followed: Live) -
     done = run("replay", "-c", "nobody", str(followed.recording))
     assert done.returncode == 2
     assert "no such container in the recording (there are: " in done.stderr
-    assert "store" in done.stderr
+    assert "web" in done.stderr
