@@ -109,8 +109,9 @@ class Linker:
         limits: Limits | None = None,
         selection: Selection | None = None,
     ) -> None:
-        self._targets = TargetSet(targets, following=following)
         self._selection = selection or Selection()
+        asked = self._selection.containers
+        self._targets = TargetSet(targets, following=following, containers=asked)
         self._settle_ns = settle_ns
         self._limits = limits = limits or Limits()
         self._table = SocketTable(limits.sockets, limits.closed, closed_window_ns)
@@ -234,6 +235,8 @@ class Linker:
                 self._namespaces.learn(event)
             case NetnsContainers():
                 self._namespaces.inhabited(event)
+                if self._targets.inhabited(event):
+                    self._reach_back()
             case InContainer():
                 self._inhabitants.learn(event)
             case TargetChange():
@@ -391,9 +394,12 @@ class Linker:
     def _retarget(self, change: TargetChange) -> None:
         """What missed before a container was found to be a target may be asked for now."""
         if self._targets.take(change):
-            for episode in self._episodes.judged():
-                if episode.incident is None:
-                    self._changed(episode)
+            self._reach_back()
+
+    def _reach_back(self) -> None:
+        for episode in self._episodes.judged():
+            if episode.incident is None:
+                self._changed(episode)
 
     def _is_of_another(self, event: Translation) -> bool:
         """Whether an entry is of other sockets with the same addresses in other namespaces: a

@@ -17,6 +17,9 @@ from tracer.targets import TargetSet
 Direction = Literal["both", "in", "out"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
+CONTAINER = "container"
+"""The kind of pairs whose word is the id of a container: a replay's -c."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -34,6 +37,8 @@ class Selection:
     hosts: tuple[Network, ...] = ()
     processes: tuple[str, ...] = ()
     families: tuple[Family, ...] = ()
+    containers: tuple[str, ...] = ()
+    """Ids of containers whose namespaces are targets: a replay's -c."""
 
     def concerns(self, targets: TargetSet, episode: Episode) -> bool:
         """Whether an incident happens to one of the namespaces asked for."""
@@ -84,6 +89,7 @@ def selection_of(pairs: Iterable[tuple[str, str]]) -> Selection:
         hosts=tuple(map(ipaddress.ip_network, found.get("host", ()))),
         processes=tuple(found.get("process", ())),
         families=tuple(f for f in families if f in found.get("family", ())),
+        containers=tuple(found.get(CONTAINER, ())),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tracer.events import TargetChange
+from tracer.events import NetnsContainers, TargetChange
 from tracer.namespaces import same_netns
 
 ALL = "all"
@@ -26,22 +26,34 @@ class _Stay:
 
 
 class TargetSet:
-    """``following``: containers are asked for, so that no namespace at all is not every one."""
+    """``following``: containers are asked for, so that no namespace at all is not every one.
 
-    def __init__(self, inums: Iterable[int] = (), *, following: bool = False) -> None:
+    ``containers``: those asked for afterwards, by their ids: the trace tells where they were.
+    """
+
+    def __init__(
+        self,
+        inums: Iterable[int] = (),
+        *,
+        following: bool = False,
+        containers: Iterable[str] = (),
+    ) -> None:
         self._fixed = frozenset(inums)
         self._following = following
+        self._containers = frozenset(containers)
         self._stays: list[_Stay] = []
 
     @property
     def everything(self) -> bool:
         """Nothing in particular was asked for."""
-        return not self._fixed and not self._following
+        return not self._fixed and not self._following and not self._containers
 
     def take(self, change: TargetChange) -> bool:
         """Take in that a container started or ended; returns whether a namespace came to these."""
         if not self._following:
-            return False
+            # One whose namespace is the host's is told of by this alone.
+            asked = change.state == "started" and change.container.id in self._containers
+            return asked and self._came(change.inum, change.cookie)
         staying = [s for s in self._stays if s.ended is None and s.spec == change.spec]
         if change.state == "ended":
             for stay in staying:
@@ -49,6 +61,19 @@ class TargetSet:
                     stay.ended = change.time
             return False
         self._stays.append(_Stay(change.inum, change.cookie, change.spec))
+        del self._stays[:-LIMIT]
+        return True
+
+    def inhabited(self, event: NetnsContainers) -> bool:
+        """Take in which containers are in a namespace; returns whether it came to these by that."""
+        asked = any(container.id in self._containers for container in event.containers)
+        return asked and self._came(event.inum, event.cookie)
+
+    def _came(self, inum: int, cookie: int) -> bool:
+        stay = _Stay(inum, cookie, "")
+        if stay in self._stays:
+            return False
+        self._stays.append(stay)
         del self._stays[:-LIMIT]
         return True
 

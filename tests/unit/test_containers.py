@@ -26,6 +26,7 @@ from tests.unit.test_render_text import text
 from tracer.containers import Container, meant_by
 from tracer.events import Event, InContainer, NetnsContainers, TargetChange
 from tracer.link import Linker
+from tracer.select import Selection
 
 WEB = Container("docker", "3f2a" * 16, "web", "alpine:3.20")
 WEBSITE = Container("docker", "3f2b" * 16, "website", "nginx")
@@ -219,3 +220,29 @@ def test_the_text_says_when_it_starts_and_ends() -> None:
         f"    {BOX}",
         "12:03:01.000 ended           container web (docker, alpine:3.20)",
     ]
+
+
+# A container asked for afterwards, in a replay
+
+
+def afterwards(*events: Event) -> int:
+    asked = Selection(containers=(WEB.id,))
+    return len(incidents(*events, linker=Linker(selection=asked)))
+
+
+def test_afterwards_the_trace_tells_where_a_container_was() -> None:
+    assert afterwards(inside(1, WEB), *EVENTS) == 1
+    assert afterwards(*EVENTS, tick(1500), inside(1900, WEB)) == 1
+    assert afterwards(inside(1, WEBSITE), *EVENTS) == 0
+    assert afterwards(*EVENTS) == 0
+
+
+def test_afterwards_the_next_namespace_of_its_number_is_not_its() -> None:
+    """What begins next has the number more often than not."""
+    assert afterwards(inside(1, WEB, cookie=6), inside(2, WEBSITE), *EVENTS) == 0
+    assert afterwards(inside(1, WEB, cookie=6), inside(2, WEBSITE, WEB), *EVENTS) == 1
+
+
+def test_afterwards_one_of_the_hosts_is_told_of_by_its_start() -> None:
+    assert afterwards(change(1, "started", HOST, 1), *EVENTS) == 1
+    assert afterwards(change(1, "ended", HOST, 1), *EVENTS) == 0

@@ -21,7 +21,7 @@ from tracer.events import Header
 from tracer.recording.errors import RecordingError
 from tracer.recording.joined import Joined, traces
 from tracer.recording.named import Named
-from tracer.select import Selection, selection_of
+from tracer.select import CONTAINER, Selection, selection_of
 from tracer.targets import ALL
 from tracer.text import clean
 
@@ -95,7 +95,8 @@ def asked_header(header: Header, options: ReplayOptions) -> Header:
     if options.netns or options.pids or options.containers:
         header = _retargeted(header, options)
     if options.selection:
-        header = replace(header, selection=options.selection, count=None)
+        targets = tuple(pair for pair in header.selection if pair[0] == CONTAINER)
+        header = replace(header, selection=options.selection + targets, count=None)
     return header
 
 
@@ -112,6 +113,7 @@ def asked_selection(header: Header, options: ReplayOptions) -> Selection:
 def _retargeted(header: Header, options: ReplayOptions) -> Header:
     """The header for other targets than the trace had; then its --count means nothing."""
     found: list[tuple[int, str]] = []
+    containers: list[str] = []
     if ALL not in options.netns:
         if "-" in options.files:
             raise UsageError("-c, -N, -p: standard input cannot be searched for it; name a file")
@@ -122,8 +124,13 @@ def _retargeted(header: Header, options: ReplayOptions) -> Header:
         for pid in options.pids:
             found += [(inum, f"pid {pid}") for inum in named.process(pid)]
         for spec in map(clean, options.containers):
-            found += [(inum, f"container {spec}") for inum in named.container(spec)]
-    inums, names = tuple(inum for inum, _ in found), tuple(name for _, name in found)
+            containers += named.container(spec)
+    names = [name for _, name in found] + [f"container {clean(c)}" for c in options.containers]
     return replace(
-        header, targets=inums, target_names=names, following=(), selection=(), count=None
+        header,
+        targets=tuple(inum for inum, _ in found),
+        target_names=tuple(names),
+        following=(),
+        selection=tuple((CONTAINER, identity) for identity in containers),
+        count=None,
     )

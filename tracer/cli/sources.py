@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from tracer.cli.options import closed_window_option, selecting, target_options
@@ -85,13 +85,15 @@ def _source(files: list[_File], asked: Asked) -> Source:
     """Files of one boot, in the order of time, as one trace."""
     wanted = [file.header for file in files if not file.lacking]
     following = any(header.following for header in wanted)
-    everything = any(not header.targets and not header.following for header in wanted)
+    containers = {one for file in files for one in file.selection.containers}
+    narrow = [header.targets or header.following for header in wanted]
+    everything = not containers and not all(narrow)
     targets = () if everything else (inum for header in wanted for inum in header.targets)
     return Source(
         paths=tuple(file.path for file in files),
         headers=tuple(file.header for file in files),
         targets=frozenset(targets),
         following=following and not everything,
-        selection=files[0].selection,
+        selection=replace(files[0].selection, containers=tuple(sorted(containers))),
         closed_window_ns=asked.closed_window_ns or files[0].header.closed_window_ns,
     )

@@ -10,7 +10,6 @@ from tracer.events import (
     Call,
     Close,
     Event,
-    InContainer,
     Miss,
     NetnsContainers,
     NetnsInfo,
@@ -29,7 +28,7 @@ class Named:
 
     def __init__(self, events: Iterable[Event]) -> None:
         self._names: dict[int, set[str]] = {}
-        self._containers: dict[Container, set[int]] = {}
+        self._containers: dict[Container, None] = {}
         self._of_pid: dict[int, set[int]] = {}
         self._inodes: dict[int, int] = {}
         for event in events:
@@ -49,17 +48,16 @@ class Named:
             )
         return found
 
-    def container(self, spec: str) -> list[int]:
-        """The namespaces of a container, one after the other, or of a pod. Raises UsageError."""
+    def container(self, spec: str) -> list[str]:
+        """The ids of a container, or of those of a pod, made anew or not. Raises UsageError."""
         groups = meant_by(spec, self._containers)
         if len(groups) > 1:
             who = [f"{c.label} ({c.who})" for group in groups.values() for c in group]
             raise UsageError(f"-c {spec}: it may be any of {_some(who)}: give more of the id")
-        found = {inum for group in groups.values() for c in group for inum in self._containers[c]}
-        if not found:
+        if not groups:
             there = _some({c.label for c in self._containers}) or "none at all"
             raise UsageError(f"-c {spec}: no such container in the recording (there are: {there})")
-        return sorted(found)
+        return sorted({c.id for group in groups.values() for c in group})
 
     def process(self, pid: int) -> list[int]:
         """The namespaces of the sockets that a process called on or held. Raises UsageError."""
@@ -74,13 +72,9 @@ class Named:
                 self._names.setdefault(event.inum, set()).update(filter(None, [event.name]))
             case NetnsContainers():
                 self._names.setdefault(event.inum, set())
-                for container in event.containers:
-                    self._containers.setdefault(container, set()).add(event.inum)
+                self._containers.update(dict.fromkeys(event.containers))
             case TargetChange():
-                self._containers.setdefault(event.container, set()).add(event.inum)
-            case InContainer():
-                # Where it has sockets, should it share another's network.
-                self._containers.setdefault(event.container, set())
+                self._containers[event.container] = None
             case Miss():
                 self._names.setdefault(event.netns, set())
             case SocketSeen():
