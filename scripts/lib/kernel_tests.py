@@ -45,7 +45,7 @@ KERNEL_ALONE = (
     "vrf",
 )
 
-# What no kernel can change: what engines leave in files, how it is read, and when a ring is written.
+# What no kernel can change: what engines leave in files, how it is read, when a ring is written.
 # How restarted containers are followed is no such thing: before Linux 5.12 namespaces have no
 # cookies.
 USER_SPACE_ALONE = (
