@@ -123,12 +123,11 @@ def process_in(cgroup: Path, box: Namespace, command: tuple[str, ...]) -> Iterat
     """A command in a cgroup of this test's own and in a namespace."""
     made = [path for path in (cgroup, *cgroup.parents) if not path.exists()]
     cgroup.mkdir(parents=True)
-    script = f'echo $$ > {cgroup}/cgroup.procs; exec "$@"'
-    process = subprocess.Popen(
-        ["ip", "netns", "exec", box.name, "sh", "-c", script, "sh", *command],
-        start_new_session=True,
-    )
+    # First the cgroup: ip mounts a /sys of the namespace's own, which has none.
+    script = f'echo $$ > {cgroup}/cgroup.procs && exec ip netns exec {box.name} "$@"'
+    process = subprocess.Popen(["sh", "-c", script, "sh", *command], start_new_session=True)
     try:
+        wait_for(lambda: (cgroup / "cgroup.procs").read_text(), "the process in its cgroup")
         yield
     finally:
         os.killpg(process.pid, signal.SIGKILL)
