@@ -48,9 +48,9 @@ KERNEL_ALONE = (
 # What no kernel can change: what engines leave in files, how it is read, when a ring is written.
 # How restarted ones are followed is no such thing: before Linux 5.12 namespaces have no cookies.
 USER_SPACE_ALONE = (
-    "zz_containers_incident",
-    "zz_containers_names",
-    "zz_containers_replay",
+    "zzzc_containers_incident",
+    "zzzc_containers_names",
+    "zzzc_containers_replay",
     "zz_flight",
     "zz_privileges_podman",
 )
