@@ -46,8 +46,7 @@ KERNEL_ALONE = (
 )
 
 # What no kernel can change: what engines leave in files, how it is read, when a ring is written.
-# How restarted containers are followed is no such thing: before Linux 5.12 namespaces have no
-# cookies.
+# How restarted ones are followed is no such thing: before Linux 5.12 namespaces have no cookies.
 USER_SPACE_ALONE = (
     "zz_containers_incident",
     "zz_containers_names",
