@@ -21,9 +21,9 @@ from tests.kernel.net import Namespace
 
 
 def sends(port: int, nc: str = NC) -> tuple[str, str, str]:
-    """A command that sends a datagram which nobody takes, a while after its connect()."""
-    script = f"(sleep 2; echo x; sleep 1000000) | {nc} -u 127.0.0.1 {port}; sleep 1000000"
-    return "sh", "-c", script
+    """A command that sends a datagram which nobody takes, a while after its connect(), again and
+    again: names that are looked up late are in a later incident."""
+    return "sh", "-c", f"while :; do (sleep 2; echo x) | {nc} -u 127.0.0.1 {port}; done"
 
 
 def told(live: Live, port: int, holds: Callable[[Json], object]) -> Json:
