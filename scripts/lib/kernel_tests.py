@@ -32,8 +32,8 @@ COMMAND = [
 # What no user space can change: who takes a datagram, which function refuses it, and what which
 # capability allows.
 KERNEL_ALONE = (
-    "00_matcher",
-    "01_matcher_vrf",
+    "matcher",
+    "matcher_vrf",
     "headers",
     "identity",
     "many",
@@ -48,11 +48,11 @@ KERNEL_ALONE = (
 # What no kernel can change: what engines leave in files, how it is read, when a ring is written.
 # How restarted ones are followed is no such thing: before Linux 5.12 namespaces have no cookies.
 USER_SPACE_ALONE = (
-    "zzzc_containers_incident",
-    "zzzc_containers_names",
-    "zzzc_containers_replay",
-    "zz_flight",
-    "zz_privileges_podman",
+    "containers_incident",
+    "containers_names",
+    "containers_replay",
+    "flight",
+    "privileges_podman",
 )
 
 LEFT_OUT = {"kernel": KERNEL_ALONE, "user-space": USER_SPACE_ALONE}

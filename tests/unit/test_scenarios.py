@@ -12,19 +12,19 @@ TABLE = TOP / "docs/scenarios.md"
 
 # Kernel tests of the tool itself, not of what happens to a datagram.
 NOT_SCENARIOS = {
-    "test_00_matcher.py",
-    "test_01_matcher_vrf.py",
+    "test_matcher.py",
+    "test_matcher_vrf.py",
     "test_doctor.py",
     "test_failures.py",
     "test_privileges.py",
-    "test_zzzc_containers_follow.py",
-    "test_zzzc_containers_replay.py",
-    "test_zz_direction.py",
-    "test_zz_privileges_podman.py",
-    "test_zz_flight.py",
-    "test_zz_recording.py",
-    "test_zzz_loss.py",
-    "test_zzzz_lockdown.py",
+    "test_containers_follow.py",
+    "test_containers_replay.py",
+    "test_direction.py",
+    "test_privileges_podman.py",
+    "test_flight.py",
+    "test_recording.py",
+    "test_loss.py",
+    "test_lockdown.py",
 }
 
 

@@ -1,7 +1,7 @@
 """The engines as fixtures: each is started once, by the first test that needs it.
 
 They run until the end of the session, with containers that send: what counts every event of the
-machine comes before them (test_zzz_loss.py).
+machine comes before them (test_loss.py).
 """
 
 from __future__ import annotations

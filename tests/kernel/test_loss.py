@@ -1,6 +1,6 @@
 """What the ring buffer could not take is counted in the kernel, exactly, shown and recorded.
 
-After the shared trace has ended, which would lose its part of the burst as well.
+Before the shared trace begins, which would lose its part of the burst as well.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The matcher held against the kernel below a VRF: who may take what comes in by which interface.
 
-As test_00_matcher, with a peer namespace as the sender: one link ends in a VRF, one does not, and
+As test_matcher, with a peer namespace as the sender: one link ends in a VRF, one does not, and
 net.ipv4.udp_l3mdev_accept is now set, now not.
 """
 
@@ -17,7 +17,7 @@ from contextlib import suppress
 import pytest
 
 from tests.kernel.net import Namespace, ip, received
-from tests.kernel.test_00_matcher import (
+from tests.kernel.test_matcher import (
     CASES,
     DATAGRAMS_A_ROUND,
     PORT,

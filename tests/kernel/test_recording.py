@@ -1,4 +1,4 @@
-"""The shared trace's own recording, replayed. Near the end, for it ends it."""
+"""The shared trace's own recording, replayed. After all that use it, for it ends it."""
 
 from __future__ import annotations
 
