@@ -125,7 +125,8 @@ def _evidence(machine: ThisMachine, netns: Netns) -> tuple[list[Event], NetnsInf
     infos = (event for event in snapshot.events if isinstance(event, NetnsInfo))
     info = next((info for info in infos if info.inum == netns.inum), None)
     if info is None:
-        raise UdptraceError("; ".join(snapshot.problems) or "the network namespace is gone")
+        why = "; ".join(snapshot.problems) or "it is gone"
+        raise UdptraceError(f"the network namespace cannot be looked at: {why}")
     for problem in snapshot.problems:
         say(problem)
     lookups = Lookups(machine)

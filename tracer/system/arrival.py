@@ -81,7 +81,8 @@ def _inside(info: NetnsInfo, ends: Ends) -> Arrival:
     links, given = dict(info.links), _given(info, ends)
     holders = dict(addresses_on_links())
     to = route(ends.dst, oif=given or 0)
-    if (to is None or to.kind == "other") and ends.dst not in holders:
+    elsewhere = to is None or to.kind == "other"
+    if elsewhere and ends.dst not in holders and ends.dst != _LIMITED_BROADCAST:
         return Arrival(_datagram(ends), "", unreached=_no_address(ends.dst))
     if given == _LO or (given is None and _is_own(ends)):
         return _over_loopback(links, ends, to)
@@ -165,9 +166,17 @@ def _outside(info: NetnsInfo, ends: Ends) -> Arrival:
     return Arrival(
         datagram=_datagram(ends, index, 0, name),
         way=f"by {name}" if name else "by an interface not known",
-        unreached=None if local else _no_address(ends.dst),
+        unreached=_refused_outside(ends, own, local),
         doubts=(NO_ROUTES,),
     )
+
+
+def _refused_outside(ends: Ends, own: bool, local: bool) -> str | None:
+    if not local:
+        return _no_address(ends.dst)
+    if is_loopback(ends.dst) and not own:
+        return f"{ends.dst} takes what this namespace sends itself, and {ends.src} is not its own"
+    return None
 
 
 # What both have
