@@ -12,8 +12,8 @@ from tracer.match import Mismatch
 from tracer.timefmt import utc_text
 
 NOT_EXAMINED = (
-    "not examined: firewall rules, connection tracking, XDP, TC, BPF sk_lookup, and the socket's "
-    "own filter and buffer"
+    "not examined: firewall and NAT rules, conntrack, XDP, TC, BPF sk_lookup, and the socket's own "
+    "filter and buffer"
 )
 
 SILENT = "a broadcast that no socket takes dies without an ICMP"

@@ -85,6 +85,7 @@ def test_the_sender_is_named_where_it_is_here() -> None:
     assert answer.origin is not None
     assert answer.origin.inode == 5
     assert "have dig[78] send from there" in " ".join(answer.advice)
+    assert "  sender      dig[78] fd 3  10.0.0.9:4000 -> 10.0.0.1:53 ESTAB" in check_text(answer)
 
 
 def test_several_alike_are_all_told_of() -> None:
@@ -137,7 +138,7 @@ missed  remote-address  10.0.0.9:4000 > 10.0.0.1:53
               takes datagrams from 10.0.0.8 only; this came from 10.0.0.9
   nor by      process unknown  127.0.0.1:53 UNCONN
               bound to 127.0.0.1; this was for 10.0.0.1
-  note        not examined: firewall rules, connection tracking, XDP, TC, BPF
+  note        not examined: firewall and NAT rules, conntrack, XDP, TC, BPF
               sk_lookup, and the socket's own filter and buffer
   do          connected, it takes datagrams from 10.0.0.8:4000 alone: have the
               sender send from there; a server is to be left unconnected

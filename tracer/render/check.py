@@ -34,7 +34,7 @@ class _CheckText(Blocks):
         if answer.origin is not None:
             elsewhere = answer.origin.netns != answer.netns
             where = "  " + phrases.namespace(answer.origin.netns) if elsewhere else ""
-            lines += self._block("sent by", self._socket(answer.origin) + where)
+            lines += self._block("sender", self._socket(answer.origin) + where)
         for hint in answer.hints:
             lines += self._block("hint", phrases.sentence(hint))
         for caveat in answer.caveats:
