@@ -242,6 +242,28 @@ def test_a_link_local_address_needs_its_link(place: Place) -> None:
     assert ask(*question, f"[{address}%eth0]:{NOBODY}")[0] == 3
 
 
+def test_below_a_vrf() -> None:
+    subprocess.run(["modprobe", "vrf"], check=True)
+    near4, far4 = "10.8.1.1", "10.8.1.2"
+    with Namespace("vrf") as near, Namespace("peer") as far:
+        near.ip("link add vrf0 type vrf table 10", "link set vrf0 up")
+        link(near, far, ("red0", "red0"))
+        near.ip("link set red0 master vrf0", f"address add {near4}/24 dev red0")
+        far.ip(f"address add {far4}/24 dev red0")
+        unlimited_peers(near, far)
+        unbound, bound = near.udp(bind=("0.0.0.0", OPEN)), near.udp()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"vrf0")
+        bound.bind(("0.0.0.0", DEVICE))
+        place = Place(near, far, {os.fstat(s.fileno()).st_ino: s for s in (unbound, bound)})
+        for accept, port, taken in ((0, OPEN, False), (0, DEVICE, True), (1, OPEN, True)):
+            near.sysctl(ipv4__udp_l3mdev_accept=str(accept))
+            status, answer = ask("-N", near.name, end(far4, SENDER), end(near4, port))
+            got, refused = send(place, far, far4, near4, port)
+            assert (bool(got), refused) == (taken, not taken)
+            assert (status, answer["cause"]) == ((0, None) if taken else (3, "device"))
+            assert answer["way"] == f"by red0, which has {near4}"
+
+
 def test_without_permission_it_says_what_is_missing(place: Place) -> None:
     arguments = (end(FAR4, SENDER), end(NEAR4, OPEN))
     done = subprocess.run(

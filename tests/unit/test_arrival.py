@@ -106,7 +106,7 @@ def test_what_is_not_for_this_namespace(kernel: Kernel) -> None:
     ("refusal", "words"),
     [
         (errno.EXDEV, "the reverse path filter drops what 10.0.0.9 sends by eth0"),
-        (errno.EINVAL, "routing refuses 10.0.0.9 to 10.0.0.1 by eth0 (a martian, or no IPv4"),
+        (errno.EINVAL, "routing refuses 10.0.0.9 to 10.0.0.1 by eth0 (a martian, the reverse"),
     ],
 )
 def test_what_routing_refuses(kernel: Kernel, refusal: int, words: str) -> None:

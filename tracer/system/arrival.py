@@ -146,7 +146,9 @@ def _input(ends: Ends, index: int, name: str) -> tuple[Kind, str | None]:
         if error.errno == errno.EXDEV:
             return "other", f"the reverse path filter drops what {ends.src} sends by {name}"
         if error.errno == errno.EINVAL:
-            why = "a martian, or no IPv4 there" if ends.family == "ipv4" else "no IPv6 there"
+            # Seen on 7.3 for the reverse path filter, too, which is told by EXDEV on 6.12.
+            four = "a martian, the reverse path filter, or no IPv4 there"
+            why = four if ends.family == "ipv4" else "no IPv6 there"
             return "other", f"routing refuses {ends.src} to {ends.dst} by {name} ({why})"
         raise
     if found is None or found.kind == "other":
