@@ -39,6 +39,10 @@ class Kernel:
         self.asked.append((dst, src, iif, oif))
         if iif and self.refusal is not None:
             raise NetlinkError(self.refusal, "refused")
+        if oif and HELD.get(dst) != oif:
+            return None
+        if dst == "10.7.1.9":
+            return Route("local", LO)  # by `ip route add local`
         if dst == "10.0.0.255":
             return Route("broadcast", ETH0)
         if dst in HELD and (iif or HELD[dst] != RED):
@@ -68,6 +72,8 @@ def coming(src: str, dst: str, device: str | None = None) -> Arrival:
         ("0.0.0.0", "10.0.0.1", None, "by eth0, which has 10.0.0.1", ETH0, 0),
         ("10.0.0.9", "10.0.0.1", "eth1", "by eth1", ETH1, 0),
         ("10.0.0.9", "10.0.0.1", "3", "by eth1", ETH1, 0),
+        ("10.0.0.9", "10.7.1.9", "eth1", "by eth1", ETH1, 0),
+        ("10.0.0.1", "10.0.1.1", "lo", "over lo, as if by eth1, which has 10.0.1.1", ETH1, 0),
         ("fe80::9", "fe80::1", "eth0", "by eth0", ETH0, 0),
         # Below a VRF the lookup compares the VRF, then the interface in it.
         ("10.8.1.2", "10.8.1.1", None, "by red0, which has 10.8.1.1", VRF, RED),

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Container
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 
 from tracer.addresses import is_any, is_loopback
@@ -80,7 +81,9 @@ class _Way:
 def _inside(info: NetnsInfo, ends: Ends) -> Arrival:
     links, given = dict(info.links), _given(info, ends)
     holders = dict(addresses_on_links())
-    to = route(ends.dst, oif=given or 0)
+    # An interface that is named here has to be the route's; only a link-local address is on one.
+    on_link = ends.family == "ipv6" and ip_address(ends.dst).is_link_local
+    to = route(ends.dst, oif=given or 0 if on_link else 0)
     elsewhere = to is None or to.kind == "other"
     if elsewhere and ends.dst not in holders and ends.dst != _LIMITED_BROADCAST:
         return Arrival(_datagram(ends), "", unreached=_no_address(ends.dst))
