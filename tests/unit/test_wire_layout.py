@@ -62,6 +62,10 @@ _KINDS = {
     "WIRE_MISS": wire.MISS,
     "WIRE_CONNECT6": wire.CONNECT6,
     "WIRE_FATE": wire.FATE,
+    "WIRE_DISCONNECT": wire.DISCONNECT,
+    "WIRE_RECEIVED": wire.RECEIVED,
+    "WIRE_PACKET": wire.PACKET,
+    "PACKET_BYTES": wire.PACKET_BYTES,
 }
 _FLAGS = {
     "SOCKET_V6ONLY": wire.V6ONLY,
