@@ -36,7 +36,7 @@ PROC6 = b"""\
 
 
 def _diag(data: bytes) -> dict[int, SocketView]:
-    views = [parse_diag(message.body, 7, 8) for message in parse_messages(data)]
+    views = [parse_diag(message.body, 7, 8).view for message in parse_messages(data)]
     return {view.lport: view for view in views}
 
 
@@ -87,9 +87,9 @@ def test_a_disconnect_leaves_the_peers_address_that_ipv6_goes_on_comparing() -> 
 
 def test_proc_says_the_same_but_for_what_it_does_not_tell() -> None:
     found = parse_proc(PROC4, socket.AF_INET, 7, 8) + parse_proc(PROC6, socket.AF_INET6, 7, 8)
-    assert [view.inode for view in found] == [47697, 47696, 47699, 47701, 47702, 47703]
+    assert [detail.view.inode for detail in found] == [47697, 47696, 47699, 47701, 47702, 47703]
     diag = _diag(SOCKETS4) | _diag(SOCKETS6)
-    for view in found:
+    for view in (detail.view for detail in found):
         told = diag[view.lport]
         assert (view.local, view.peer, view.pport) == (told.local, told.peer, told.pport)
         assert (view.local4, view.peer4) == (told.local4, told.peer4)

@@ -32,11 +32,7 @@ class Checked:
 
 def check(specs: Iterable[str], *, wait: bool) -> Checked:
     """Whether the containers asked for are there. Raises UsageError."""
-    if is_initial("pid") is False:
-        raise UsageError(
-            "-c: a container is found by its first process, and the machine's processes are not"
-            " seen in this PID namespace: docker run --pid=host"
-        )
+    _require_processes()
     engines = Engines()
     followed, lines, fixed = [], [], {}
     for spec in specs:
@@ -58,6 +54,33 @@ def check(specs: Iterable[str], *, wait: bool) -> Checked:
                 " all that concerns the host is shown"
             )
     return Checked(tuple(followed), fixed, tuple(lines))
+
+
+def netns_now(specs: Iterable[str]) -> dict[int, str]:
+    """The network namespaces in which the containers run now, by inode number, each with its word.
+
+    For a look that is over at once; `check` is for what goes on. Raises UsageError.
+    """
+    if not specs:
+        return {}
+    _require_processes()
+    engines = Engines()
+    found: dict[int, str] = {}
+    for spec in specs:
+        matches, _ = resolve(spec, engines, wait=False)
+        inums = {match.netns for match in matches} - {None}
+        if not inums:
+            raise UsageError(f"-c {clean(spec)}: its namespaces may not be read: run as root")
+        found |= {inum: f"container {clean(spec)}" for inum in inums if inum is not None}
+    return found
+
+
+def _require_processes() -> None:
+    if is_initial("pid") is False:
+        raise UsageError(
+            "-c: a container is found by its first process, and the machine's processes are not"
+            " seen in this PID namespace: docker run --pid=host"
+        )
 
 
 def resolve(spec: str, engines: Engines, *, wait: bool) -> tuple[list[Found], bool]:

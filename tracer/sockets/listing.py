@@ -1,0 +1,114 @@
+"""Dumps, facts and names put together: the sockets of a listing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from tracer.describe import local_and_peer, port_origin
+from tracer.events import Holder, NetnsInfo, SocketView
+from tracer.incident import Netns, Process, Socket
+from tracer.match import is_connected
+from tracer.sockets.facts import FactsOf
+from tracer.sockets.model import Detail, Facts, Group, Joined, Listed, Reuseport
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at one network namespace found; ``facts`` None: the iterator cannot be had."""
+
+    info: NetnsInfo
+    details: tuple[Detail, ...]
+    facts: list[Facts] | None
+
+
+class Lister:
+    """Makes the sockets of a listing out of looks.
+
+    ``holders``: who holds a socket, by its inode. ``process`` makes of a holder what is shown.
+    """
+
+    def __init__(
+        self, holders: Mapping[int, tuple[Holder, ...]], process: Callable[[Holder], Process]
+    ) -> None:
+        self._holders = holders
+        self._process = process
+        self._groups: dict[tuple[int, int], int] = {}
+
+    def sockets(self, look: Look, netns: Netns) -> list[Listed]:
+        """Those of one network namespace, in the order of the dump."""
+        found = FactsOf(look.facts or ())
+        pairs = [(detail, found.find(detail.view)) for detail in look.details]
+        members = Counter(facts.reuseport_group for _, facts in pairs if facts)
+        return [self._listed(look, netns, detail, facts, members) for detail, facts in pairs]
+
+    def _listed(
+        self,
+        look: Look,
+        netns: Netns,
+        detail: Detail,
+        facts: Facts | None,
+        members: Counter[int],
+    ) -> Listed:
+        view = with_facts(detail.view, facts)
+        links = dict(look.info.links)
+        return Listed(
+            socket=self._socket(view, netns, links),
+            view=view,
+            rx=detail.rx,
+            tx=detail.tx,
+            drops=detail.drops,
+            memory=detail.memory,
+            groups=tuple(_joined(facts.groups, links)) if facts else None,
+            more_groups=bool(facts and facts.more_groups),
+            reuseport=self._reuseport(look.info.inum, facts, members),
+            kernel=facts.kernel if facts else None,
+            addresses=look.info.addresses,
+        )
+
+    def _socket(self, view: SocketView, netns: Netns, links: Mapping[int, str]) -> Socket:
+        ends = local_and_peer(view)
+        return Socket(
+            netns=netns,
+            family=view.family,
+            state="ESTAB" if is_connected(view) else "UNCONN",
+            local=ends.local,
+            peer=ends.peer,
+            device=links.get(view.device, str(view.device)) if view.device else None,
+            v6only=view.v6only if view.family == "ipv6" else None,
+            port_origin=port_origin(view),
+            inode=view.inode,
+            cookie=view.cookie,
+            uid=view.uid,
+            closed=None,
+            processes=tuple(map(self._process, self._holders.get(view.inode, ()))),
+            connect=None,
+            address_bound=view.addr_lock,
+        )
+
+    def _reuseport(self, inum: int, facts: Facts | None, members: Counter[int]) -> Reuseport | None:
+        if facts is None or not facts.reuseport_group:
+            return None
+        group = facts.reuseport_group
+        number = self._groups.setdefault((inum, group), len(self._groups) + 1)
+        return Reuseport(number, members[group])
+
+
+def with_facts(view: SocketView, facts: Facts | None) -> SocketView:
+    """A dump's view with what only the iterator tells; nothing is made up without it."""
+    if facts is None:
+        return view
+    return replace(
+        view,
+        cookie=view.cookie or facts.cookie,
+        addr_lock=facts.addr_lock,
+        port_lock=facts.port_lock,
+        reuseport=facts.reuseport,
+    )
+
+
+def _joined(groups: Iterable[Group], links: Mapping[int, str]) -> Iterable[Joined]:
+    for group in groups:
+        device = links.get(group.ifindex, str(group.ifindex))
+        yield Joined(group.address, device, group.named_sources)
