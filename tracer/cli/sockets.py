@@ -27,8 +27,8 @@ from tracer.system.targets import resolve_targets
 KERNEL_CHOSEN_ANY = "kernel-chosen-any"
 
 _LISTENING = (
-    "-l: UDP has no listening state; what ss -l selects, and this, is UNCONN: every socket on which"
-    " connect() was not called, servers and clients alike"
+    "-l: UDP has no listening state; what ss -l selects, and this, is UNCONN: every socket that is"
+    " not connected, servers and clients alike"
 )
 
 

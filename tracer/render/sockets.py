@@ -68,9 +68,9 @@ def exposure(sockets: Sequence[Listed], every: Sequence[Listed]) -> Iterator[str
     others = Counter(reach(listed) for listed in every if not is_exposed(listed))
     origins = Counter(listed.socket.port_origin for listed in sockets)
     yield (
-        f"\n{many(len(sockets), 'socket')} of {len(every)} reached by others than their peer and"
-        f" their own netns: port bound {origins['bound']}, kernel-chosen"
-        f" {origins['kernel-chosen']}, not known {origins[None]}\n"
+        f"\n{len(sockets)} of {many(len(every), 'socket')} reached by more than peer and own netns:"
+        f" port bound {origins['bound']}, kernel-chosen {origins['kernel-chosen']},"
+        f" not known {origins[None]}\n"
     )
     if others:
         kinds = ", ".join(f"{count} {BEFORE[kind]}" for kind, count in sorted(others.items()))

@@ -18,8 +18,8 @@ peer."""
 LOOPBACK_DEVICE = "lo"
 
 STATES = {
-    "UNCONN": "no connect(); not listening: UDP has no such state",
-    "ESTAB": "after connect(): takes datagrams of its peer only",
+    "UNCONN": "not connected, and not listening: UDP has no such state",
+    "ESTAB": "connected by connect(): takes datagrams of its peer only",
 }
 """The states as ss names them, in plain words."""
 
