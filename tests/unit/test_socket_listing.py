@@ -48,8 +48,8 @@ def test_whom_it_takes_datagrams_from(view: SocketView, who: str, its_reach: Rea
 
 def test_nothing_is_made_up_without_the_iterator() -> None:
     one = listed(sock("0.0.0.0:53"), told=False)
-    assert (one.socket.port_origin, one.view.addr_lock, one.view.reuseport) == (None, None, None)
-    assert (one.groups, one.reuseport, one.kernel) == (None, None, None)
+    assert (one.socket.port_origin, one.socket.address_bound, one.kernel) == (None, None, None)
+    assert (one.groups, one.shares_port, one.reuseport) == (None, None, None)
 
 
 def test_groups_have_their_interfaces_names() -> None:

@@ -55,7 +55,7 @@ def test_with_the_iterators_facts(mine: socket.socket) -> None:
         inode=inode_of(mine),
     )
     one, problems = found(mine, lambda: bytes(record))
-    assert (one.socket.port_origin, one.view.addr_lock) == ("kernel-chosen", True)
+    assert (one.socket.port_origin, one.socket.address_bound) == ("kernel-chosen", True)
     assert problems == []
 
 

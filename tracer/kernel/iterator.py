@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 from tracer.errors import StartError
-from tracer.kernel import features
+from tracer.kernel import features, memory
 from tracer.kernel.btf import Btf
 from tracer.kernel.capabilities import summary
 from tracer.kernel.layout import iterator_definitions
@@ -39,6 +39,7 @@ class SocketIterator:
         except BaseException:
             self.close()
             raise
+        memory.release()
 
     def read(self) -> bytes:
         """The records (tracer.sockets.facts) of the network namespace that the thread is in.

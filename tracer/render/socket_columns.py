@@ -99,10 +99,10 @@ def _addresses(listed: Listed) -> str:
 
 
 def _reuseport(listed: Listed) -> str:
-    if listed.view.reuseport is None:
+    if listed.shares_port is None:
         return UNKNOWN
     if listed.reuseport is None:
-        return "alone" if listed.view.reuseport else NONE
+        return "alone" if listed.shares_port else NONE
     return f"group {listed.reuseport.number}, {listed.reuseport.members} sockets"
 
 

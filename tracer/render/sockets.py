@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain, islice
 
 from tabulate import tabulate
 
@@ -25,21 +26,24 @@ TABULATED = 1000
 
 
 def table(sockets: Sequence[Listed], columns: Sequence[str]) -> Iterator[str]:
-    """Whole lines: the heads, a line a socket, and what the words in them mean."""
+    """Whole lines: the heads, then a line a socket."""
     heads = [column.upper() for column in columns]
-    rows = [[COLUMNS[column].text(socket) for column in columns] for socket in sockets]
-    if len(rows) <= TABULATED:
-        # Not as headers, which get wider columns than they need.
-        text = tabulate([heads, *rows], tablefmt="plain", disable_numparse=True)
-        yield "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    texts = [COLUMNS[column].text for column in columns]
+    rows = ([text(listed) for text in texts] for listed in sockets)
+    first = [heads, *islice(rows, TABULATED)]
+    if len(sockets) > TABULATED:
+        yield from _fixed(first, rows)
     else:
-        yield from _fixed([heads, *rows])
+        # Not as headers, which get wider columns than they need.
+        text = tabulate(first, tablefmt="plain", disable_numparse=True)
+        yield "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
-def _fixed(rows: list[list[str]]) -> Iterator[str]:
-    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
-    for cells in rows:
-        padded = (c + " " * (w - width(c)) for c, w in zip(cells, widths, strict=True))
+def _fixed(first: list[list[str]], rest: Iterator[list[str]]) -> Iterator[str]:
+    """All rows, none kept, in columns as wide as the first need."""
+    widths = [max(map(width, column)) for column in zip(*first, strict=True)]
+    for cells in chain(first, rest):
+        padded = [c + " " * (w - width(c)) for c, w in zip(cells, widths, strict=True)]
         yield "  ".join(padded).rstrip() + "\n"
 
 
@@ -92,7 +96,7 @@ def jsonl(sockets: Sequence[Listed]) -> Iterator[str]:
 
 def socket_json(listed: Listed) -> Json:
     """The contract's socket at the top level, with what only a listing tells."""
-    share, view = listed.reuseport, listed.view
+    share = listed.reuseport
     return {
         "kind": "socket",
         "schema": SCHEMA,
@@ -104,9 +108,9 @@ def socket_json(listed: Listed) -> Json:
         "firewall": "not examined",
         "groups": None if listed.groups is None else [_group_json(g) for g in listed.groups],
         "more_groups": listed.more_groups,
-        "reuseport": view.reuseport,
+        "reuseport": listed.shares_port,
         "reuseport_group": share and {"number": share.number, "members": share.members},
-        "address_bound": view.addr_lock,
+        "address_bound": listed.socket.address_bound,
         "kernel": listed.kernel,
         "rx": listed.rx,
         "tx": listed.tx,

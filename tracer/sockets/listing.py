@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tracer.describe import local_and_peer, port_origin
 from tracer.events import Holder, NetnsInfo, SocketView
@@ -41,7 +41,8 @@ class Lister:
         found = FactsOf(look.facts or ())
         pairs = [(detail, found.find(detail.view)) for detail in look.details]
         members = Counter(facts.reuseport_group for _, facts in pairs if facts)
-        return [self._listed(look, netns, detail, facts, members) for detail, facts in pairs]
+        links = dict(look.info.links)
+        return [self._listed(look, netns, detail, facts, members, links) for detail, facts in pairs]
 
     def _listed(
         self,
@@ -50,24 +51,26 @@ class Lister:
         detail: Detail,
         facts: Facts | None,
         members: Counter[int],
+        links: Mapping[int, str],
     ) -> Listed:
-        view = with_facts(detail.view, facts)
-        links = dict(look.info.links)
         return Listed(
-            socket=self._socket(view, netns, links),
-            view=view,
+            socket=self._socket(detail.view, facts, netns, links),
+            view=detail.view,
             rx=detail.rx,
             tx=detail.tx,
             drops=detail.drops,
             memory=detail.memory,
             groups=tuple(_joined(facts.groups, links)) if facts else None,
             more_groups=bool(facts and facts.more_groups),
+            shares_port=facts.reuseport if facts else None,
             reuseport=self._reuseport(look.info.inum, facts, members),
             kernel=facts.kernel if facts else None,
             addresses=look.info.addresses,
         )
 
-    def _socket(self, view: SocketView, netns: Netns, links: Mapping[int, str]) -> Socket:
+    def _socket(
+        self, view: SocketView, facts: Facts | None, netns: Netns, links: Mapping[int, str]
+    ) -> Socket:
         ends = local_and_peer(view)
         return Socket(
             netns=netns,
@@ -77,14 +80,14 @@ class Lister:
             peer=ends.peer,
             device=links.get(view.device, str(view.device)) if view.device else None,
             v6only=view.v6only if view.family == "ipv6" else None,
-            port_origin=port_origin(view),
+            port_origin=port_origin(facts.port_lock if facts else None),
             inode=view.inode,
-            cookie=view.cookie,
+            cookie=view.cookie or (facts.cookie if facts else 0),
             uid=view.uid,
             closed=None,
             processes=tuple(map(self._process, self._holders.get(view.inode, ()))),
             connect=None,
-            address_bound=view.addr_lock,
+            address_bound=facts.addr_lock if facts else None,
         )
 
     def _reuseport(self, inum: int, facts: Facts | None, members: Counter[int]) -> Reuseport | None:
@@ -93,19 +96,6 @@ class Lister:
         group = facts.reuseport_group
         number = self._groups.setdefault((inum, group), len(self._groups) + 1)
         return Reuseport(number, members[group])
-
-
-def with_facts(view: SocketView, facts: Facts | None) -> SocketView:
-    """A dump's view with what only the iterator tells; nothing is made up without it."""
-    if facts is None:
-        return view
-    return replace(
-        view,
-        cookie=view.cookie or facts.cookie,
-        addr_lock=facts.addr_lock,
-        port_lock=facts.port_lock,
-        reuseport=facts.reuseport,
-    )
 
 
 def _joined(groups: Iterable[Group], links: Mapping[int, str]) -> Iterable[Joined]:

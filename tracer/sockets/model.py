@@ -91,8 +91,10 @@ class Listed:
     memory: Memory | None
     groups: tuple[Joined, ...] | None
     more_groups: bool
+    shares_port: bool | None
+    """SO_REUSEPORT is set."""
     reuseport: Reuseport | None
-    """The group it is in; None also of a socket that is in none: see ``view.reuseport``."""
+    """The group it is in; None also of a socket that is in none."""
     kernel: bool | None
     addresses: tuple[str, ...]
     """The local addresses of its network namespace."""
