@@ -41,51 +41,53 @@ static __always_inline void write_socket(void *seq, u64 sk) {
     bpf_seq_write(seq, &out, sizeof(out));
 }
 
-static __always_inline void write_more(void *seq) {
-    struct wire_listed_group out = {.kind = LISTED_MORE};
-    bpf_seq_write(seq, &out, sizeof(out));
-}
+// Where a struct of one group has what is told of it.
+struct group_layout {
+    u16 family;
+    u32 size; // of the address
+    u32 address;
+    u32 ifindex;
+    u32 mode;
+    u32 next;
+};
 
-static __always_inline void write_groups4(void *seq, u64 sk) {
-    u64 node = 0;
-    READ(node, sk + OFF_INET_MC_LIST);
+static __always_inline void write_groups(void *seq, u64 node, const struct group_layout at) {
 #pragma clang loop unroll(disable)
     for (u32 i = 0; i < MOST_GROUPS; i++) {
-        struct wire_listed_group out = {.kind = LISTED_GROUP, .family = AF_INET_};
+        struct wire_listed_group out = {.kind = LISTED_GROUP, .family = at.family};
         u32 mode = 0;
         if (!node)
             return;
-        bpf_probe_read_kernel(out.address, 4, (void *)(node + OFF_MC4_ADDRESS));
-        READ(out.ifindex, node + OFF_MC4_IFINDEX);
-        READ(mode, node + OFF_MC4_SFMODE);
+        bpf_probe_read_kernel(out.address, at.size, (void *)(node + at.address));
+        READ(out.ifindex, node + at.ifindex);
+        READ(mode, node + at.mode);
         out.sources = mode == MCAST_INCLUDE_;
         bpf_seq_write(seq, &out, sizeof(out));
-        READ(node, node + OFF_MC4_NEXT);
+        READ(node, node + at.next);
     }
-    if (node)
-        write_more(seq);
+    if (node) {
+        struct wire_listed_group more = {.kind = LISTED_MORE};
+        bpf_seq_write(seq, &more, sizeof(more));
+    }
+}
+
+// An AF_INET6 socket may have joined IPv4's groups, too.
+static __always_inline void write_groups4(void *seq, u64 sk) {
+    const struct group_layout at = {AF_INET_, 4, OFF_MC4_ADDRESS, OFF_MC4_IFINDEX, OFF_MC4_SFMODE,
+                                    OFF_MC4_NEXT};
+    u64 node = 0;
+    READ(node, sk + OFF_INET_MC_LIST);
+    write_groups(seq, node, at);
 }
 
 static __always_inline void write_groups6(void *seq, u64 sk) {
+    const struct group_layout at = {AF_INET6_, 16, OFF_MC6_ADDRESS, OFF_MC6_IFINDEX,
+                                    OFF_MC6_SFMODE, OFF_MC6_NEXT};
     u64 pinet6 = 0, node = 0;
     READ(pinet6, sk + OFF_INET_PINET6);
     if (pinet6)
         READ(node, pinet6 + OFF_PINET6_MC_LIST);
-#pragma clang loop unroll(disable)
-    for (u32 i = 0; i < MOST_GROUPS; i++) {
-        struct wire_listed_group out = {.kind = LISTED_GROUP, .family = AF_INET6_};
-        u32 mode = 0;
-        if (!node)
-            return;
-        bpf_probe_read_kernel(out.address, 16, (void *)(node + OFF_MC6_ADDRESS));
-        READ(out.ifindex, node + OFF_MC6_IFINDEX);
-        READ(mode, node + OFF_MC6_SFMODE);
-        out.sources = mode == MCAST_INCLUDE_;
-        bpf_seq_write(seq, &out, sizeof(out));
-        READ(node, node + OFF_MC6_NEXT);
-    }
-    if (node)
-        write_more(seq);
+    write_groups(seq, node, at);
 }
 
 int bpf_iter__udp(struct bpf_iter__udp *ctx) {

@@ -173,7 +173,8 @@ def test_without_rights_and_udp_diag_what_is_missing_is_said(box: Namespace) -> 
         switch.write_text("/nowhere")
         try:
             wait_for(_without_udp_diag, "udp_diag to be unloaded")
-            command = ["setpriv", "--bounding-set=-all,+sys_ptrace", "--inh-caps=-all",
+            rights = "-all,+sys_ptrace,+dac_read_search"
+            command = ["setpriv", f"--bounding-set={rights}", "--inh-caps=-all",
                        "udptrace", "sockets", "-N", box.name, "-f", "json"]  # fmt: skip
             done = box.inside(
                 lambda: subprocess.run(command, capture_output=True, text=True, check=False)

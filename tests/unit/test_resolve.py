@@ -16,7 +16,7 @@ from tracer.system.containers.containerd import Containerd
 from tracer.system.containers.engines import Places
 from tracer.system.containers.files import Files
 from tracer.system.containers.found import Found
-from tracer.system.containers.resolve import check
+from tracer.system.containers.resolve import check, netns_now
 from tracer.system.processes import start_of
 
 WEB = Container("docker", "3f2a" * 16, "web", "alpine:3.20")
@@ -180,3 +180,20 @@ def test_crictl_tells_of_a_pods_container() -> None:
     assert found is not None
     expected = Container("containerd", "ab" * 32, "cart", "cart:1", "shop/cart-0")
     assert (found.container, found.pid, found.status) == (expected, 77, "running")
+
+
+def test_where_containers_run_now(have: Have) -> None:
+    have(Found(WEB, PID, "running", FOREVER), Found(THEIRS, 0, "exited", FOREVER))
+    assert netns_now(()) == {}
+    assert netns_now((WEB.id,)) == {OWN: f"container {WEB.id}"}
+    with pytest.raises(UsageError, match="is stopped"):
+        netns_now((THEIRS.id,))
+
+
+def test_a_container_whose_namespaces_may_not_be_read(
+    have: Have, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have(Found(WEB, PID, "running", FOREVER))
+    monkeypatch.setattr(Found, "netns", None)
+    with pytest.raises(UsageError, match="-c web: its namespaces may not be read: run as root"):
+        netns_now(("web",))

@@ -14,7 +14,7 @@ from tracer.cli import sockets
 from tracer.cli.errors import exit_code_of
 from tracer.cli.main import udptrace
 from tracer.errors import BadAnswer, StartError, UdptraceError, UsageError
-from tracer.kernel import iterator
+from tracer.kernel import capabilities, iterator
 from tracer.system.listing import Listing
 
 CLIENT = listed(sock("0.0.0.0:58395"), port_lock=False)
@@ -35,7 +35,9 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.listing = Listing([CLIENT, SERVER, PEER])
+        self.missing: list[str] = []
         monkeypatch.setattr(iterator, "SocketIterator", NoIterator)
+        monkeypatch.setattr(capabilities, "missing_capabilities", lambda: self.missing)
         monkeypatch.setattr(sockets, "take_listing", lambda wanted, read: self.listing)
 
 
@@ -78,11 +80,13 @@ def test_listening_is_said_to_be_no_state(machine: Machine) -> None:
 def test_what_is_missing_is_said_in_a_line_each(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    machine.listing = Listing([UNKNOWN], ["udp_diag: no such module"])
+    machine.listing = Listing([UNKNOWN, PEER], ["udp_diag: no such module"])
+    machine.missing = ["CAP_SYS_PTRACE", "CAP_NET_ADMIN"]
     assert exit_code_of(udptrace, "udptrace", ["sockets", "--port-origin", "bound"]) == 0
-    lacking, problem, left_out = capsys.readouterr().err.splitlines()
+    lacking, processes, problem, left_out = capsys.readouterr().err.splitlines()
     assert lacking.startswith("udptrace: where a port came from, multicast groups")
     assert lacking.endswith("are not known: no BPF here: be root")
+    assert processes.startswith("udptrace: without CAP_SYS_PTRACE: which processes hold")
     assert problem == "udptrace: udp_diag: no such module"
     assert left_out == "udptrace: --port-origin: left out, for it is not known: 1 socket"
 
@@ -97,6 +101,8 @@ FAIL = ("--fail-on", "kernel-chosen-any")
         (Listing([CLIENT, SERVER]), (*FAIL, "--port", "53"), None),
         (Listing([SERVER, PEER]), FAIL, None),
         (Listing([SERVER, UNKNOWN]), FAIL, UdptraceError),
+        (Listing([SERVER, UNKNOWN]), (*FAIL, "--port-origin", "kernel-chosen"), UdptraceError),
+        (Listing([SERVER, UNKNOWN]), (*FAIL, "--port", "53"), None),
         (Listing([SERVER], unread=1), FAIL, UdptraceError),
         (Listing([CLIENT, UNKNOWN], unread=1), FAIL, BadAnswer),
         (Listing([], ["not let in"], unread=1), (), UdptraceError),

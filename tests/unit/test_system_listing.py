@@ -98,4 +98,4 @@ def test_a_namespace_that_cannot_be_read(
     taken = take_listing(HERE, None)
     assert (taken.sockets, taken.unread) == ([], 1)
     (problem,) = taken.problems
-    assert problem.endswith(f" are not known: {why}")
+    assert problem == f"no socket is known: {why}; in 1 network namespace"

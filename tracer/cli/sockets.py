@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import click
@@ -13,10 +14,11 @@ from tracer.cli.options import habit_option, selecting_sockets, split_words, tar
 from tracer.cli.output import write_out
 from tracer.cli.streams import say
 from tracer.errors import BadAnswer, StartError, UdptraceError, UsageError
+from tracer.kernel import capabilities
 from tracer.render.socket_columns import COLUMNS, DEFAULT, EXPOSED, in_order
 from tracer.render.sockets import csv_rows, exposure, jsonl, meanings, table
 from tracer.select import selection_of
-from tracer.sockets.accepts import is_exposed
+from tracer.sockets.accepts import exposed
 from tracer.sockets.choose import Choice, PortOrigin, State, chosen
 from tracer.sockets.model import Listed
 from tracer.summary import many
@@ -107,16 +109,35 @@ def command(**options: object) -> None:
 def list_sockets(options: SocketOptions) -> None:
     """Look, show and judge. Raises UdptraceError."""
     choice = _choice(options)
+    with _uncollected():
+        _list(options, choice)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector, which looks for cycles among 100,000 sockets time and again:
+    a quarter of the time, and there are none."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _list(options: SocketOptions, choice: Choice) -> None:
     listing = _look(options)
     for line in listing.problems:
         say(line)
     by = options.sort or ("port-origin" if options.exposed else None)
     shown = in_order(list(chosen(listing.sockets, choice)), by)
     write_out(None, _pieces(options, shown, listing.sockets), ())
-    if options.port_origin is not None:
-        _tell_unknown(listing.sockets)
+    # They pass no filter by origin, and may be what is asked for all the same.
+    of_any_origin = chosen(listing.sockets, replace(choice, port_origin=None))
+    unknown = [listed for listed in of_any_origin if listed.socket.port_origin is None]
+    if options.port_origin is not None and unknown:
+        say(f"--port-origin: left out, for it is not known: {many(len(unknown), 'socket')}")
     if options.fail_on is not None:
-        _judge(shown, listing)
+        _judge(shown, unknown, listing.unread)
 
 
 def _choice(options: SocketOptions) -> Choice:
@@ -146,6 +167,9 @@ def _look(options: SocketOptions) -> Listing:
             read_facts = stack.enter_context(closing(SocketIterator())).read
         except StartError as error:
             say(f"{NO_FACTS} are not known: {error}")
+        for finding in capabilities.losses():
+            if finding.name in capabilities.FOR_PROCESSES:
+                say(f"{finding.detail}: {finding.lost}")
         listing = take_listing(wanted, read_facts)
     if listing.unread and not listing.sockets:
         raise UdptraceError("; ".join(listing.problems))
@@ -164,25 +188,18 @@ def _pieces(
         yield from exposure(shown, every) if options.exposed else meanings(shown)
 
 
-def _tell_unknown(sockets: Sequence[Listed]) -> None:
-    unknown = sum(1 for listed in sockets if listed.socket.port_origin is None)
-    if unknown:
-        say(f"--port-origin: left out, for it is not known: {many(unknown, 'socket')}")
-
-
-def _judge(shown: Sequence[Listed], listing: Listing) -> None:
+def _judge(shown: Sequence[Listed], unknown: Sequence[Listed], unread: int) -> None:
     """Raises BadAnswer for --fail-on, and UdptraceError where that cannot be told."""
-    exposed = [listed for listed in shown if is_exposed(listed)]
-    bad = [listed for listed in exposed if listed.socket.port_origin == "kernel-chosen"]
+    bad = [listed for listed in exposed(shown) if listed.socket.port_origin == "kernel-chosen"]
     if bad:
         raise BadAnswer(
             f"{KERNEL_CHOSEN_ANY}: {many(len(bad), 'socket')} that anyone can reach at a port that"
             " the kernel chose"
         )
-    unknown = sum(1 for listed in exposed if listed.socket.port_origin is None)
-    if unknown or listing.unread:
+    doubtful = exposed(unknown)
+    if doubtful or unread:
         raise UdptraceError(
             f"--fail-on {KERNEL_CHOSEN_ANY}: cannot be told: the port's origin of"
-            f" {many(unknown, 'exposed socket')} is not known, and"
-            f" {many(listing.unread, 'network namespace')} could not be looked at"
+            f" {many(len(doubtful), 'exposed socket')} is not known, and"
+            f" {many(unread, 'network namespace')} could not be looked at"
         )

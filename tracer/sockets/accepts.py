@@ -5,6 +5,7 @@ As the kernel's lookup compares them (tracer/match.py). A firewall is not looked
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from tracer.addresses import is_any, is_loopback
@@ -45,6 +46,11 @@ def reach(listed: Listed) -> Reach:
 def is_exposed(listed: Listed) -> bool:
     """Whether others than its own network namespace and its peer reach it."""
     return reach(listed) in ("anyone", "device")
+
+
+def exposed(sockets: Iterable[Listed]) -> list[Listed]:
+    """Those of the sockets that are."""
+    return [listed for listed in sockets if is_exposed(listed)]
 
 
 def from_whom(listed: Listed) -> str:

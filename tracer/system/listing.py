@@ -14,6 +14,7 @@ from tracer.incident import Process
 from tracer.sockets.facts import parse_facts
 from tracer.sockets.listing import Lister, Look
 from tracer.sockets.model import Listed
+from tracer.summary import many
 from tracer.system.clock import read_clock
 from tracer.system.containers.engines import Engines
 from tracer.system.containers.members import containers_of, members
@@ -58,15 +59,13 @@ def take_listing(wanted: Mapping[int, str], read_facts: ReadFacts | None) -> Lis
             continue  # else it ended while we were looking
         except OSError as error:
             why = NOT_ENTERED if isinstance(error, Forbidden) else error.strerror or error
-            name = netns.name or netns.inum
-            listing.problems.append(f"the sockets of netns {name} are not known: {why}")
+            fallbacks[f"no socket is known: {why}"] += 1
             listing.unread += 1
             continue
         looks.append((netns, found))
         fallbacks.update(lacking)
     listing.problems += [
-        f"{reason}; in {count} network namespace{'s' if count > 1 else ''}"
-        for reason, count in fallbacks.items()
+        f"{reason}; in {many(count, 'network namespace')}" for reason, count in fallbacks.items()
     ]
     listing.sockets += _named(looks)
     return listing
