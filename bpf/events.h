@@ -7,7 +7,7 @@
 #ifndef UDPTRACE_EVENTS_H
 #define UDPTRACE_EVENTS_H
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 
 enum wire_kind {
     WIRE_CONNECT = 1,
@@ -21,6 +21,7 @@ enum wire_kind {
     WIRE_FATE = 9,
     WIRE_DISCONNECT = 10, /* struct wire_call */
     WIRE_RECEIVED = 11,
+    WIRE_PACKET = 12,
 };
 
 /* Loss counters, in the order of LOSSES in tracer/events.py. */
@@ -35,7 +36,8 @@ enum wire_loss {
     LOSS_NETNS = 7,
     LOSS_FATE = 8,
     LOSS_RECEIVED = 9,
-    LOSS_KINDS = 10,
+    LOSS_PACKET = 10,
+    LOSS_KINDS = 11,
 };
 
 /* Bits of wire_socket.flags. */
@@ -110,7 +112,7 @@ struct wire_close {
 
 struct wire_error {
     struct wire_header header;
-    __s32 error; /* sk_err: a positive errno */
+    __s32 error; /* sk_err: a positive errno; 0: read already, it is what the ICMP stands for */
     __u16 icmp_family; /* of the ICMP received that it came from; 0: not from one */
     __u8 icmp_type;
     __u8 icmp_code;
@@ -171,6 +173,19 @@ struct wire_miss {
     __u32 lost; /* of `matching`, not sent: the ring buffer was full */
     __u32 chain; /* the slot's own count of its sockets */
     char ifname[16];
+};
+
+/* Bytes kept of a datagram at most: more than its headers can have, or what --snaplen asks for. */
+#ifndef PACKET_BYTES
+#define PACKET_BYTES 256
+#endif
+
+/* The datagram's first bytes, from its IP header on: sent before the WIRE_MISS or WIRE_RECEIVED it
+ * belongs to. The record ends with the last byte kept. */
+struct wire_packet {
+    struct wire_header header;
+    __u64 owner; /* the time of that record */
+    __u8 data[PACKET_BYTES];
 };
 
 /* What became of the ICMP of a miss that was sent as WIRE_MISS. None of these: it was suppressed

@@ -418,8 +418,9 @@ class Incident:
     """A miss and its repeats. Times are nanoseconds of UTC but for ``mono_ns``, None unknown.
 
     ``set_by``: for each of ``mismatch``, in its order, what gave the socket that value.
-    ``sender_holds_peer`` (the sender's namespace has the address that the socket takes datagrams
-    from) is for the words; the JSON does not have it.
+    The JSON does not have ``sender_holds_peer`` (the sender's namespace has the address that the
+    socket takes datagrams from), which is for the words, nor ``packet`` (as in
+    `tracer.events.Miss`), which is for exports.
     """
 
     id: str
@@ -452,6 +453,7 @@ class Incident:
     caveats: tuple[str, ...]
     set_by: tuple[SetBy, ...] = ()
     sender_holds_peer: bool = False
+    packet: str | None = None
 
     def made(self, field: Cause) -> SetBy | None:
         """What gave the socket the value that failed a check; None where that check passed."""

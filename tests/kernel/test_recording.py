@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+from ipaddress import ip_address
 
 from tests.kernel.live import Live, run
+from tracer.events import IcmpReceived, Miss
+from tracer.recording.joined import Joined
 
 
 def test_replay_prints_text(live: Live) -> None:
@@ -46,6 +50,20 @@ def test_replay_needs_neither_root_nor_bcc(live: Live) -> None:
         )
     assert done.returncode == 0, done.stderr
     assert done.stdout == b"".join(live.lines)
+
+
+def test_every_datagram_is_kept_with_its_headers_and_no_more(live: Live) -> None:
+    """Whatever was before its UDP header: options, extension headers, fragments put together."""
+    live.stop()
+    with Joined((str(live.recording),)) as recording:
+        events = [event for event in recording if isinstance(event, (Miss, IcmpReceived))]
+    assert {event.datagram.family for event in events} == {"ipv4", "ipv6"}
+    for event in events:
+        assert event.packet is not None, event
+        kept, d = bytes.fromhex(event.packet), event.datagram
+        addresses = kept[12:20] if d.family == "ipv4" else kept[8:40]
+        assert addresses == b"".join(ip_address(end).packed for end in (d.src, d.dst)), event
+        assert struct.unpack("!HHH", kept[-8:-2]) == (d.sport, d.dport, d.length), event
 
 
 def test_peak_memory_is_what_the_readme_says(live: Live) -> None:

@@ -287,6 +287,14 @@ trace_options = _all_of(
         help="Also tell of ICMP that asks for smaller datagrams (fragmentation needed).",
     ),
     click.option(
+        "--snaplen",
+        type=click.IntRange(0, 2048),
+        default=0,
+        metavar="BYTES",
+        help="Keep so many bytes of a datagram that missed, its payload among them, for "
+        "`export --to pcapng`; up to 2048.  [default: its headers]",
+    ),
+    click.option(
         "--settle",
         "settle_ns",
         metavar="DURATION",

@@ -45,6 +45,7 @@ MEMBERS = {
     "RTABLE_IIF": ("rtable", "rt_iif"),
     "SKB_HEAD": ("sk_buff", "head"),
     "SKB_DATA": ("sk_buff", "data"),
+    "SKB_TAIL": ("sk_buff", "tail"),
     "SKB_DEV": ("sk_buff", "dev"),
     "SKB_IIF": ("sk_buff", "skb_iif"),
     "SKB_CB": ("sk_buff", "cb"),
