@@ -16,7 +16,7 @@ from tracer.system.containers.containerd import Containerd
 from tracer.system.containers.engines import Places
 from tracer.system.containers.files import Files
 from tracer.system.containers.found import Found
-from tracer.system.containers.resolve import check, netns_now
+from tracer.system.containers.resolve import check, namespaces_now
 from tracer.system.processes import start_of
 
 WEB = Container("docker", "3f2a" * 16, "web", "alpine:3.20")
@@ -184,10 +184,10 @@ def test_crictl_tells_of_a_pods_container() -> None:
 
 def test_where_containers_run_now(have: Have) -> None:
     have(Found(WEB, PID, "running", FOREVER), Found(THEIRS, 0, "exited", FOREVER))
-    assert netns_now(()) == {}
-    assert netns_now((WEB.id,)) == {OWN: f"container {WEB.id}"}
+    assert namespaces_now(()) == ()
+    assert namespaces_now((WEB.id, WEB.id[:12])) == (OWN,)
     with pytest.raises(UsageError, match="is stopped"):
-        netns_now((THEIRS.id,))
+        namespaces_now((THEIRS.id,))
 
 
 def test_a_container_whose_namespaces_may_not_be_read(
@@ -195,5 +195,5 @@ def test_a_container_whose_namespaces_may_not_be_read(
 ) -> None:
     have(Found(WEB, PID, "running", FOREVER))
     monkeypatch.setattr(Found, "netns", None)
-    with pytest.raises(UsageError, match="-c web: its namespaces may not be read: run as root"):
-        netns_now(("web",))
+    with pytest.raises(UsageError, match="may not be read: run as root"):
+        namespaces_now(("web",))

@@ -22,7 +22,7 @@ from tracer.sockets.accepts import exposed
 from tracer.sockets.choose import Choice, PortOrigin, State, chosen
 from tracer.sockets.model import Listed
 from tracer.summary import many
-from tracer.system.containers.resolve import netns_now
+from tracer.system.containers.resolve import namespaces_now
 from tracer.system.listing import NO_FACTS, Listing, take_listing
 from tracer.system.targets import resolve_targets
 
@@ -157,7 +157,8 @@ def _choice(options: SocketOptions) -> Choice:
 def _look(options: SocketOptions) -> Listing:
     """The sockets of the targets. Raises UdptraceError where nothing at all can be looked at."""
     targets = resolve_targets(options.netns, options.pids)
-    wanted = dict(zip(targets.inums, targets.names, strict=True)) | netns_now(options.containers)
+    wanted = dict(zip(targets.inums, targets.names, strict=True))
+    wanted |= dict.fromkeys(namespaces_now(options.containers), "-c")
     with ExitStack() as stack:
         read_facts = None
         try:

@@ -32,8 +32,7 @@ class Checked:
 
 def check(specs: Iterable[str], *, wait: bool) -> Checked:
     """Whether the containers asked for are there. Raises UsageError."""
-    _require_processes()
-    engines = Engines()
+    engines = _engines()
     followed, lines, fixed = [], [], {}
     for spec in specs:
         matches, by_command = resolve(spec, engines, wait=wait)
@@ -56,31 +55,26 @@ def check(specs: Iterable[str], *, wait: bool) -> Checked:
     return Checked(tuple(followed), fixed, tuple(lines))
 
 
-def netns_now(specs: Iterable[str]) -> dict[int, str]:
-    """The network namespaces in which the containers run now, by inode number, each with its word.
-
-    For a look that is over at once; `check` is for what goes on. Raises UsageError.
-    """
+def namespaces_now(specs: Iterable[str]) -> tuple[int, ...]:
+    """The network namespaces that the containers are in now, each once. Raises UsageError."""
+    specs = tuple(specs)
     if not specs:
-        return {}
-    _require_processes()
-    engines = Engines()
-    found: dict[int, str] = {}
-    for spec in specs:
-        matches, _ = resolve(spec, engines, wait=False)
-        inums = {match.netns for match in matches} - {None}
-        if not inums:
-            raise UsageError(f"-c {clean(spec)}: its namespaces may not be read: run as root")
-        found |= {inum: f"container {clean(spec)}" for inum in inums if inum is not None}
-    return found
+        return ()
+    engines = _engines()
+    found = [one for spec in specs for one in resolve(spec, engines, wait=False)[0]]
+    inums = dict.fromkeys(one.netns for one in found)
+    if None in inums:
+        raise UsageError("-c: the container's network namespace may not be read: run as root")
+    return tuple(filter(None, inums))
 
 
-def _require_processes() -> None:
+def _engines() -> Engines:
     if is_initial("pid") is False:
         raise UsageError(
             "-c: a container is found by its first process, and the machine's processes are not"
             " seen in this PID namespace: docker run --pid=host"
         )
+    return Engines()
 
 
 def resolve(spec: str, engines: Engines, *, wait: bool) -> tuple[list[Found], bool]:
