@@ -80,11 +80,7 @@ class SocketOptions:
 @click.option("--state", type=click.Choice(["UNCONN", "ESTAB"]), help="Only these.")
 @click.option("-l", "listening", is_flag=True, help="What ss -l selects of UDP: --state UNCONN.")
 @click.option("-a", "every", is_flag=True, help="What ss -a selects: all, as without it.")
-@click.option(
-    "--port-origin",
-    type=click.Choice(["bound", "kernel-chosen"]),
-    help="Only those whose port bind() named, or the kernel chose.",
-)
+@habit_option
 @click.option(
     "--exposed",
     is_flag=True,
@@ -96,7 +92,11 @@ class SocketOptions:
     type=click.Choice([KERNEL_CHOSEN_ANY]),
     help="End with 3 if one of those shown is exposed at a port that the kernel chose.",
 )
-@habit_option
+@click.option(
+    "--port-origin",
+    type=click.Choice(["bound", "kernel-chosen"]),
+    help="Only those whose port bind() named, or the kernel chose.",
+)
 @selecting_sockets
 def command(**options: object) -> None:
     """List UDP sockets: where the port came from, whom it takes datagrams from, who holds it.
