@@ -9,10 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.build import sock
+from tests.unit.build import BOX, sock
 from tests.unit.listed import group, listed
 from tests.unit.test_golden import GOLDEN, compare
+from tracer.containers import Container
 from tracer.events import Holder
+from tracer.incident import Netns, Process
 from tracer.render.socket_columns import COLUMNS, DEFAULT, EXPOSED, in_order
 from tracer.render.sockets import TABULATED, csv_rows, exposure, jsonl, meanings, table
 from tracer.sockets.model import Listed
@@ -76,6 +78,17 @@ def test_what_is_exposed() -> None:
 )
 def test_cells(one: Listed, column: str, expected: str) -> None:
     assert text(one, column) == expected
+
+
+def test_containers_are_those_of_the_holders_else_of_the_namespace() -> None:
+    web, proxy = (Container("docker", name * 13, name, None) for name in ("web", "proxy"))
+    netns = Netns(BOX, 7, None, (web,))
+    inside = replace(CLIENT, socket=replace(CLIENT.socket, netns=netns))
+    assert (text(CLIENT, "container"), text(inside, "container")) == ("-", "web")
+    assert text(inside, "netns") == "container web (docker)"
+    holder = Process(2092, "client", 3, None, proxy)
+    handed = replace(inside, socket=replace(inside.socket, processes=(holder,)))
+    assert text(handed, "container") == "proxy"
 
 
 def test_many_rows_are_laid_out_like_a_few() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tracer import wire
 from tracer.sockets.model import Listed
-from tracer.system import listing
+from tracer.system import door, listing
 from tracer.system.listing import NO_FACTS, ReadFacts, take_listing
 from tracer.system.netns import Forbidden, Netns
 
@@ -73,6 +73,20 @@ def test_facts_that_cannot_be_had(mine: socket.socket, read: ReadFacts, why: str
     assert problem.startswith(f"{NO_FACTS} are not known: ")
     assert why in problem
     assert problem.endswith("; in 1 network namespace")
+
+
+def test_a_namespace_that_may_not_be_entered(
+    mine: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(netns: Netns, function: Callable[[], object]) -> object:
+        raise Forbidden(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(door, "in_netns", refuse)
+    one, problems = found(mine, lambda: pytest.fail("the iterator was read elsewhere"))
+    assert (one.socket.port_origin, one.memory) == (None, None)
+    no_diag, no_facts = problems
+    assert no_diag.startswith("no permission to enter; /proc/net/udp was read instead")
+    assert no_facts == f"{NO_FACTS} are not known: no permission to enter; in 1 network namespace"
 
 
 def test_a_target_that_is_gone() -> None:
