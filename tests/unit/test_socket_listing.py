@@ -11,6 +11,7 @@ from tests.unit.build import BOX, sock
 from tests.unit.listed import facts, group, listed, look
 from tracer.events import TCP_CLOSE, Holder, SocketView
 from tracer.incident import Netns, Process
+from tracer.render.socket_columns import COLUMNS
 from tracer.select import selection_of
 from tracer.sockets.accepts import Reach, from_whom, is_exposed, reach
 from tracer.sockets.choose import Choice, PortOrigin
@@ -28,6 +29,7 @@ DISCONNECTED = replace(sock("[::]:53", "[2001:db8::1]:9"), state=TCP_CLOSE, ppor
         (sock("[::]:53", v6only=False), "anyone", "anyone"),
         (sock("[::]:53", v6only=True), "anyone over IPv6", "anyone"),
         (sock("[2001:db8::5]:53", v6only=True), "anyone", "anyone"),
+        (sock("[::]:53"), "anyone (over IPv4: not known)", "anyone"),
         (sock("127.0.0.1:53"), "anyone in its netns", "loopback"),
         (sock("[::1]:53"), "anyone in its netns", "loopback"),
         (sock("[::ffff:127.0.0.1]:53"), "anyone in its netns", "loopback"),
@@ -50,6 +52,16 @@ def test_nothing_is_made_up_without_the_iterator() -> None:
     one = listed(sock("0.0.0.0:53"), told=False)
     assert (one.socket.port_origin, one.socket.address_bound, one.kernel) == (None, None, None)
     assert (one.groups, one.shares_port, one.reuseport) == (None, None, None)
+
+
+def test_an_interface_that_is_not_told_is_not_taken_for_none() -> None:
+    view = sock("0.0.0.0:53")
+    lister = Lister({}, lambda holder: Process(holder.pid, holder.comm, holder.fd, None))
+    from_proc = replace(look([view], None), devices_told=False)
+    (one,) = lister.sockets(from_proc, Netns(BOX, 7, "box"))
+    assert from_whom(one) == "anyone (interface not known)"
+    assert is_exposed(one)
+    assert COLUMNS["device"].text(one) == "?"
 
 
 def test_groups_have_their_interfaces_names() -> None:

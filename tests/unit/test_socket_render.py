@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.build import BOX, sock
-from tests.unit.listed import group, listed
+from tests.unit.listed import MEMORY, group, listed
 from tests.unit.test_golden import GOLDEN, compare
 from tracer.containers import Container
 from tracer.events import Holder
@@ -62,7 +62,7 @@ def test_what_is_exposed() -> None:
         (
             listed(sock("0.0.0.0:1"), reuseport=True, reuseport_group=7),
             "reuseport",
-            "group 1, 1 sockets",
+            "group 1, 1 socket",
         ),
         (UNKNOWN, "addresses", "all: 127.0.0.1, 10.0.0.5, ::1 and 1 more"),
         (listed(sock("[::]:1", v6only=True)), "addresses", "all: ::1, fe80::5"),
@@ -101,6 +101,9 @@ def test_many_rows_are_laid_out_like_a_few() -> None:
 def test_sorting() -> None:
     assert in_order([LOCAL, SERVER, PEER], None) == [SERVER, LOCAL, PEER]
     assert in_order([PEER, CLIENT], "state") == [PEER, CLIENT]
+    small = replace(LOCAL, memory=replace(MEMORY, rcvbuf=9000))
+    unknown = replace(LOCAL, memory=None)
+    assert in_order([SERVER, small, unknown], "rcvbuf") == [unknown, small, SERVER]
     by_drops = in_order([SERVER, _dropping(3), _dropping(20)], "drops")
     assert [one.drops for one in by_drops] == [20, 3, 0]
 

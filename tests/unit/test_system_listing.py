@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,6 +18,8 @@ from tracer.system.netns import Forbidden, Netns
 
 OWN = os.stat("/proc/self/ns/net").st_ino
 HERE = {OWN: "-N here"}
+
+_SO_COOKIE = 57
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def test_with_the_iterators_facts(mine: socket.socket) -> None:
         kind=wire.LISTED_SOCKET,
         flags=wire.ADDR_LOCK,
         lport=mine.getsockname()[1],
-        inode=inode_of(mine),
+        cookie=int.from_bytes(mine.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder),
     )
     one, problems = found(mine, lambda: bytes(record))
     assert (one.socket.port_origin, one.socket.address_bound) == ("kernel-chosen", True)

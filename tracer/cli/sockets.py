@@ -129,8 +129,9 @@ def _list(options: SocketOptions, choice: Choice) -> None:
     for line in listing.problems:
         say(line)
     by = options.sort or ("port-origin" if options.exposed else None)
-    shown = in_order(list(chosen(listing.sockets, choice)), by)
-    write_out(None, _pieces(options, shown, listing.sockets), ())
+    every = list(chosen(listing.sockets, replace(choice, exposed=False)))
+    shown = in_order(list(chosen(every, choice)), by)
+    write_out(None, _pieces(options, shown, every), ())
     # They pass no filter by origin, and may be what is asked for all the same.
     of_any_origin = chosen(listing.sockets, replace(choice, port_origin=None))
     unknown = [listed for listed in of_any_origin if listed.socket.port_origin is None]

@@ -11,6 +11,7 @@ from tracer.render.escape import KEEP, line, name
 from tracer.render.phrases import namespace, process
 from tracer.sockets.accepts import BEFORE, STATES, from_whom, reach
 from tracer.sockets.model import Joined, Listed, Memory
+from tracer.summary import many
 
 UNKNOWN = "?"
 """What stands for anything that could not be found out."""
@@ -23,12 +24,11 @@ _FEW = 3
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its meaning, the text of a cell, and what it is sorted by, ``text`` unless told.
+    """A column: the text of a cell, and what it is sorted by, ``text`` unless told.
 
-    ``largest_first`` of numbers where much is worse.
+    ``largest_first`` of numbers where much is worse. docs/sockets.md says what each means.
     """
 
-    meaning: str
     text: Callable[[Listed], str]
     key: Callable[[Listed], Any] | None = None
     largest_first: bool = False
@@ -57,6 +57,12 @@ def _processes(listed: Listed) -> str:
         return "the kernel"
     words = [f"{_plain(process(p))} fd {p.fd}" for p in listed.socket.processes]
     return _few(words, UNKNOWN)
+
+
+def _device(listed: Listed) -> str:
+    if listed.socket.device is None:
+        return NONE if listed.device_told else UNKNOWN
+    return name(listed.socket.device)
 
 
 def _netns(listed: Listed) -> str:
@@ -103,7 +109,7 @@ def _reuseport(listed: Listed) -> str:
         return UNKNOWN
     if listed.reuseport is None:
         return "alone" if listed.shares_port else NONE
-    return f"group {listed.reuseport.number}, {listed.reuseport.members} sockets"
+    return f"group {listed.reuseport.number}, {many(listed.reuseport.members, 'socket')}"
 
 
 def _skmem(listed: Listed) -> str:
@@ -125,8 +131,12 @@ def _skmem(listed: Listed) -> str:
     return ",".join(f"{letter}{_known(value)}" for letter, value in values)
 
 
-def _memory(read: Callable[[Memory], int]) -> Callable[[Listed], str]:
-    return lambda s: UNKNOWN if s.memory is None else str(read(s.memory))
+def _limit(read: Callable[[Memory], int]) -> Column:
+    """A column of a number of a socket's memory."""
+    return Column(
+        lambda s: UNKNOWN if s.memory is None else str(read(s.memory)),
+        lambda s: -1 if s.memory is None else read(s.memory),
+    )
 
 
 def _local_key(listed: Listed) -> tuple[Any, ...]:
@@ -147,45 +157,31 @@ def _local_key(listed: Listed) -> tuple[Any, ...]:
 
 
 COLUMNS: dict[str, Column] = {
-    "state": Column("UNCONN or ESTAB, as ss has them", lambda s: s.socket.state),
-    "means": Column("the state in plain words", lambda s: STATES[s.socket.state]),
-    "family": Column("ipv4 or ipv6", lambda s: s.socket.family),
-    "local": Column("its address and port", lambda s: line(s.socket.local), _local_key),
-    "peer": Column("what connect() named", lambda s: line(s.socket.peer or NONE)),
-    "port-origin": Column("where the port came from", lambda s: s.socket.port_origin or UNKNOWN),
-    "accepts-from": Column("whom it takes datagrams from", _accepts),
-    "before": Column("what stands before it", lambda s: BEFORE[reach(s)]),
-    "addresses": Column("the addresses it is reached on", _addresses),
-    "device": Column(
-        "the interface it is bound to", lambda s: name(s.socket.device) if s.socket.device else NONE
-    ),
-    "groups": Column("multicast groups joined", _groups),
-    "v6only": Column(
-        "whether it takes IPv6 only",
-        lambda s: NONE if s.socket.family == "ipv4" else _yes(s.socket.v6only),
-    ),
-    "rx": Column("bytes waiting to be read", lambda s: str(s.rx), lambda s: s.rx, True),
-    "tx": Column("bytes waiting to be sent", lambda s: str(s.tx), lambda s: s.tx, True),
-    "drops": Column(
-        "datagrams dropped at it",
-        lambda s: _known(s.drops),
-        lambda s: -1 if s.drops is None else s.drops,
-        True,
-    ),
-    "rcvbuf": Column("the receive buffer's limit", _memory(lambda m: m.rcvbuf)),
-    "sndbuf": Column("the send buffer's limit", _memory(lambda m: m.sndbuf)),
-    "skmem": Column("all of its memory, as ss -m", _skmem),
-    "uid": Column("whose it is", lambda s: _known(s.socket.uid), lambda s: s.socket.uid or 0),
-    "inode": Column(
-        "its inode number", lambda s: _known(s.socket.inode or None), lambda s: s.socket.inode
-    ),
-    "cookie": Column(
-        "the kernel's cookie", lambda s: _known(s.socket.cookie or None), lambda s: s.socket.cookie
-    ),
-    "reuseport": Column("its SO_REUSEPORT group", _reuseport),
-    "netns": Column("its network namespace", _netns),
-    "container": Column("the containers of its holders, or its netns", _containers),
-    "processes": Column("who holds it", _processes),
+    "state": Column(lambda s: s.socket.state),
+    "means": Column(lambda s: STATES[s.socket.state]),
+    "family": Column(lambda s: s.socket.family),
+    "local": Column(lambda s: line(s.socket.local), _local_key),
+    "peer": Column(lambda s: line(s.socket.peer or NONE)),
+    "port-origin": Column(lambda s: s.socket.port_origin or UNKNOWN),
+    "accepts-from": Column(_accepts),
+    "before": Column(lambda s: BEFORE[reach(s)]),
+    "addresses": Column(_addresses),
+    "device": Column(_device),
+    "groups": Column(_groups),
+    "v6only": Column(lambda s: NONE if s.socket.family == "ipv4" else _yes(s.socket.v6only)),
+    "rx": Column(lambda s: str(s.rx), lambda s: s.rx, True),
+    "tx": Column(lambda s: str(s.tx), lambda s: s.tx, True),
+    "drops": Column(lambda s: _known(s.drops), lambda s: -1 if s.drops is None else s.drops, True),
+    "rcvbuf": _limit(lambda m: m.rcvbuf),
+    "sndbuf": _limit(lambda m: m.sndbuf),
+    "skmem": Column(_skmem),
+    "uid": Column(lambda s: _known(s.socket.uid), lambda s: s.socket.uid or 0),
+    "inode": Column(lambda s: _known(s.socket.inode or None), lambda s: s.socket.inode),
+    "cookie": Column(lambda s: _known(s.socket.cookie or None), lambda s: s.socket.cookie),
+    "reuseport": Column(_reuseport),
+    "netns": Column(_netns),
+    "container": Column(_containers),
+    "processes": Column(_processes),
 }
 """By their names on the command line; only ever added to."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from tracer.addresses import is_any, is_loopback
+from tracer.addresses import ANY6, is_any, is_loopback
 from tracer.match import is_connected
 from tracer.sockets.model import Listed
 
@@ -31,6 +31,10 @@ BEFORE: dict[Reach, str] = {
     "peer": "connect()",
 }
 """What stands before a socket, by its reach; a firewall is not examined."""
+
+
+# By its v6only flag.
+_OF_WILDCARD6 = {True: "anyone over IPv6", False: "anyone", None: "anyone (over IPv4: not known)"}
 
 
 def reach(listed: Listed) -> Reach:
@@ -63,6 +67,10 @@ def from_whom(listed: Listed) -> str:
         who = f"over IPv6 only {view.peer}, any port"
     elif reach(listed) == "loopback":
         who = "anyone in its netns"
+    elif view.local == ANY6:
+        who = _OF_WILDCARD6[socket.v6only]
     else:
-        who = "anyone over IPv6" if socket.v6only and is_any(view.local) else "anyone"
+        who = "anyone"
+    if not listed.device_told:
+        return f"{who} (interface not known)"
     return who if socket.device is None else f"{who}, only via {socket.device}"

@@ -76,9 +76,10 @@ class FactsOf:
                 self._by_inode[one.inode] = one
 
     def find(self, view: SocketView) -> Facts | None:
-        """By the cookie, which a dump by udp_diag gives each socket, else by the inode.
+        """By the cookie, which a dump by udp_diag gives each socket; by the inode after another's.
 
         None where the iterator passed it by, and for one whose port is another by now.
         """
-        found = self._by_cookie.get(view.cookie) or self._by_inode.get(view.inode)
+        by_cookie = self._by_cookie.get(view.cookie)
+        found = by_cookie if view.cookie else self._by_inode.get(view.inode)
         return found if found is not None and found.lport == view.lport else None

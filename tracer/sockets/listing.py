@@ -16,11 +16,15 @@ from tracer.sockets.model import Detail, Facts, Group, Joined, Listed, Reuseport
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at one network namespace found; ``facts`` None: the iterator cannot be had."""
+    """What a look at one network namespace found; ``facts`` None: the iterator cannot be had.
+
+    ``devices_told``: whether the dump tells which interface a socket is bound to.
+    """
 
     info: NetnsInfo
     details: tuple[Detail, ...]
     facts: list[Facts] | None
+    devices_told: bool = True
 
 
 class Lister:
@@ -65,6 +69,7 @@ class Lister:
             shares_port=facts.reuseport if facts else None,
             reuseport=self._reuseport(look.info.inum, facts, members),
             kernel=facts.kernel if facts else None,
+            device_told=look.devices_told,
             addresses=look.info.addresses,
         )
 

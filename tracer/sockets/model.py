@@ -96,5 +96,7 @@ class Listed:
     reuseport: Reuseport | None
     """The group it is in; None also of a socket that is in none."""
     kernel: bool | None
+    device_told: bool
+    """Whether the source tells which interface a socket is bound to: /proc does not."""
     addresses: tuple[str, ...]
     """The local addresses of its network namespace."""

@@ -99,7 +99,7 @@ def _read(netns: Netns, read_facts: ReadFacts | None, view: View) -> tuple[Look,
         why = str(error)
     if read_facts and facts is None:
         lacking.append(f"{NO_FACTS} are not known: {why}")
-    return Look(info, dump.details, facts), lacking
+    return Look(info, dump.details, facts, dump.source == "udp_diag"), lacking
 
 
 def _named(looks: list[tuple[Netns, Look]]) -> Iterator[Listed]:
