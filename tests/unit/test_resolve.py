@@ -182,12 +182,12 @@ def test_crictl_tells_of_a_pods_container() -> None:
     assert (found.container, found.pid, found.status) == (expected, 77, "running")
 
 
-def test_where_containers_run_now(have: Have) -> None:
-    have(Found(WEB, PID, "running", FOREVER), Found(THEIRS, 0, "exited", FOREVER))
-    assert namespaces_now(()) == ()
-    assert namespaces_now((WEB.id, WEB.id[:12])) == (OWN,)
+def test_where_containers_are_now(have: Have) -> None:
+    have(runs(WEB), Found(THEIRS, 0, "exited", FOREVER))
+    assert namespaces_now(["3f2a"]) == namespaces_now([WEB.id, "3f2a"]) == (OWN,)
+    assert namespaces_now([]) == ()
     with pytest.raises(UsageError, match="is stopped"):
-        namespaces_now((THEIRS.id,))
+        namespaces_now([THEIRS.id])
 
 
 def test_a_container_whose_namespaces_may_not_be_read(
