@@ -24,6 +24,7 @@ NOT_SCENARIOS = {
     "test_privileges_podman.py",
     "test_flight.py",
     "test_recording.py",
+    "test_sockets.py",
     "test_loss.py",
     "test_lockdown.py",
 }
