@@ -35,10 +35,11 @@ from tracer.events import (
     PortDump,
     ReceivedIcmp,
     SockError,
+    SocketView,
     TargetChange,
     Translation,
 )
-from tracer.incident import Incident
+from tracer.incident import Incident, Socket
 from tracer.inhabitants import Inhabitants
 from tracer.judge import Judge, Verdict
 from tracer.namespaces import Namespaces
@@ -169,6 +170,11 @@ class Linker:
     def next_deadline(self) -> int | None:
         """The event time at which something is due: a live trace owes a Tick when it has passed."""
         return self._deadlines.next()
+
+    def describe(self, view: SocketView) -> Socket:
+        """A socket as ``view`` shows it, with what is known of it by now."""
+        describer = Describer(self._table, self._namespaces, self._anchor, self._inhabitants)
+        return describer.socket(view, self._now)
 
     @property
     def stats(self) -> Stats:

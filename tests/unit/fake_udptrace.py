@@ -3,6 +3,7 @@
 Run as ``python -m tests.unit.fake_udptrace ARGUMENTS...``: all but the kernel is real. With
 FAKE_SESSION=silent nothing ever misses, with FAKE_SESSION=busy ten at a time do, with
 FAKE_SESSION=bounded it lacks something, with
+FAKE_SESSION=failing it fails after a second, with
 FAKE_SESSION=broken or =unprivileged the session cannot start.
 """
 
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from tests.samples import DATAGRAM, MISS
 from tracer.cli.main import main
-from tracer.errors import StartError
+from tracer.errors import StartError, UdptraceError
 from tracer.events import Event
 from tracer.findings import Finding, degraded
 from tracer.kernel.program import Variant
@@ -51,6 +52,8 @@ class Session:
 
     def poll(self, timeout_ms: int) -> list[Event]:
         """Misses of datagrams that never missed before."""
+        if os.environ.get("FAKE_SESSION") == "failing" and self._number > 1000 // EVERY_MS:
+            raise UdptraceError("the session broke")
         time.sleep(min(timeout_ms, EVERY_MS) / 1000)
         now = time.monotonic_ns()
         first, self._number = self._number + 1, self._number + self._at_once

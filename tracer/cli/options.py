@@ -250,7 +250,7 @@ closed_window_option = click.option(
     help="How long a closed socket is remembered as a cause.  [default: 60s]",
 )
 
-trace_options = _all_of(
+run_options = _all_of(
     click.option(
         "--wait",
         is_flag=True,
@@ -264,16 +264,29 @@ trace_options = _all_of(
         help="End after so long: 30, 30s, 5m, 1h.",
     ),
     click.option(
-        "--count",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="End after so many distinct incidents.",
-    ),
-    click.option(
         "--ready-file",
         metavar="FILE",
         type=click.Path(dir_okay=False),
         help="Create FILE once every probe is attached and proven.",
+    ),
+    click.option(
+        "--settle",
+        "settle_ns",
+        metavar="DURATION",
+        callback=duration_ns,
+        help="How long what happened is held for what belongs to it; a slow or emulated machine "
+        "may need more.  [default: 200ms]",
+    ),
+    click.option("-v", "--verbose", is_flag=True, help="Tell the phases of the start on stderr."),
+)
+
+trace_options = _all_of(
+    run_options,
+    click.option(
+        "--count",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="End after so many distinct incidents.",
     ),
     click.option(
         "--lookups",
@@ -294,15 +307,6 @@ trace_options = _all_of(
         help="Keep so many bytes of a datagram that missed, its payload among them, for "
         "`export --to pcapng`; up to 2048.  [default: its headers]",
     ),
-    click.option(
-        "--settle",
-        "settle_ns",
-        metavar="DURATION",
-        callback=duration_ns,
-        help="How long a miss is held for what belongs to it; a slow or emulated machine may need "
-        "more.  [default: 200ms]",
-    ),
-    click.option("-v", "--verbose", is_flag=True, help="Tell the phases of the start on stderr."),
 )
 
 

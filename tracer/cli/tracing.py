@@ -1,4 +1,4 @@
-"""What `live` and `record` share: from the options to a running trace.
+"""What `live`, `record` and `top` share: from the options to a running trace.
 
 What is not needed before the compiler runs is imported after it (tracer.cli.watching): compiling is
 the peak of the memory used, and what the compiler gives back serves for the rest.
@@ -20,24 +20,31 @@ from tracer.system.targets import Targets, resolve_targets
 
 if TYPE_CHECKING:
     from tracer.kernel.session import Session
+    from tracer.top.model import By, Sort
+
+
+@dataclass(frozen=True)
+class TopOptions:
+    """The options that only `top` has; ``lines``: None for as many rows as there is room for."""
+
+    interval_ns: int
+    refreshes: int | None
+    by: By
+    sort: Sort
+    lines: int | None
 
 
 @dataclass(frozen=True)
 class TraceOptions:
-    """The options of `live` and `record`."""
+    """The options of `live`, `record` and `top`."""
 
     netns: tuple[str, ...]
     pids: tuple[int, ...]
     containers: tuple[str, ...]
     wait: bool
-    closed_window_ns: int | None
     settle_ns: int | None
     duration_ns: int | None
-    count: int | None
     ready_file: str | None
-    lookups: str | None
-    all_icmp: bool
-    snaplen: int
     verbose: bool
     write: str | None
     selection: tuple[tuple[str, str], ...]
@@ -45,10 +52,17 @@ class TraceOptions:
     output_format: str = ""
     """Empty for a trace that is only recorded."""
     color: str = "never"
+    closed_window_ns: int | None = None
+    count: int | None = None
+    lookups: str | None = None
+    all_icmp: bool = False
+    snaplen: int = 0
     max_size: int | None = None
     max_files: int | None = None
     ring_ns: int | None = None
     triggers: tuple[str, ...] = ()
+    top: TopOptions | None = None
+    """A table of rates is shown, not each incident."""
 
 
 def run_trace(options: TraceOptions) -> None:

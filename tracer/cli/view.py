@@ -1,16 +1,21 @@
-"""What a command shows of a trace: the linker and the renderer that its options ask for."""
+"""What a command shows of a trace: the consumer and the renderer that its options ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tracer.cli.options import wants_color
-from tracer.cli.streams import tell
+from tracer.cli.streams import say, tell
 from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS, Linker
+from tracer.log import Consumer
 from tracer.present import Presenter, Renderer
 from tracer.render.text import TextRenderer
 from tracer.select import Selection
+from tracer.signals import Stop
+from tracer.summary import status_line
 from tracer.totals import Stats
+from tracer.trace import Session
 
 
 def make_presenter(
@@ -42,6 +47,34 @@ def make_presenter(
     if silent is not None and not output_format:
         return Presenter(linker, silent, write, limit)
     return Presenter(linker, TextRenderer(color=wants_color(color)), write, limit)
+
+
+@dataclass(frozen=True)
+class View:
+    """What a live trace shows, and what it tells beside that on stderr."""
+
+    consumer: Consumer
+    status: Callable[[int], str] | None
+    """The line that proves that it lives, by its age (ns); None where what is shown does."""
+    sum_up: Callable[[], None]
+    """Tell the last words."""
+    say: Callable[[str], None] = say
+    """Takes a line for the user while it runs."""
+    attach: Callable[[Session, Stop], Session] = lambda session, stop: session
+    """The session as the view needs it; through ``stop`` the view can end the trace."""
+    begin: Callable[[], None] = lambda: None
+    """All is known, and the showing begins."""
+    end: Callable[[], None] = lambda: None
+    """The trace is over, whatever ended it."""
+
+
+def view_of_incidents(presenter: Presenter) -> View:
+    """The view of `live` and `record`."""
+    return View(
+        presenter,
+        lambda age_ns: status_line(presenter.stats, age_ns),
+        lambda: tell_summary(presenter.stats),
+    )
 
 
 def tell_summary(stats: Stats) -> None:

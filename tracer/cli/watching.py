@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from tracer.cli.streams import say, show, tell
 from tracer.cli.tracing import TraceOptions
-from tracer.cli.view import make_presenter, tell_summary
+from tracer.cli.view import View, make_presenter, view_of_incidents
 from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS
 from tracer.present import Renderer
 from tracer.ready import write_ready
@@ -17,7 +17,6 @@ from tracer.recording.errors import RecordingError
 from tracer.recording.sink import Sink
 from tracer.select import selection_of
 from tracer.signals import Stop
-from tracer.summary import status_line
 from tracer.system.machine import ThisMachine
 from tracer.system.targets import Targets
 from tracer.text import clean
@@ -25,7 +24,7 @@ from tracer.trace import Plan, Session, Trace
 
 
 class Watch:
-    """One run of `live` or `record`; ``began`` is when the command did (time.monotonic).
+    """One run of `live`, `record` or `top`; ``began`` is when the command did (time.monotonic).
 
     ``silent`` takes the incidents of a trace that shows nothing.
     """
@@ -38,29 +37,19 @@ class Watch:
         self._began = began
         self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._recording_failed = False
-        self._presenter = make_presenter(
-            options.output_format,
-            options.color,
-            show,
-            targets=targets.inums,
-            following=bool(targets.containers),
-            closed_window_ns=options.closed_window_ns,
-            settle_ns=options.settle_ns,
-            limit=options.count,
-            selection=selection_of(options.selection),
-            silent=silent,
-        )
+        self._view = _view(options, targets, silent)
 
     def run(self, session: Session, writer: Sink | None, stop: Stop) -> None:
         """Trace until something ends it. Raises what ends it before its time."""
-        machine = ThisMachine(self._targets.containers, say)
+        view = self._view
+        machine = ThisMachine(self._targets.containers, view.say)
         trace = Trace(
-            session,
+            view.attach(session, stop),
             machine,
-            self._presenter,
+            view.consumer,
             self._plan(),
             stop,
-            say,
+            view.say,
             writer=writer,
             ready=self._ready,
             status=self._status(),
@@ -68,12 +57,13 @@ class Watch:
         try:
             trace.run()
         finally:
+            view.end()
             machine.containers.close()
         self._recording_failed = trace.recording_failed
 
     def sum_up(self) -> None:
         """The last words. Raises RecordingError if the recording is not whole."""
-        tell_summary(self._presenter.stats)
+        self._view.sum_up()
         if self._recording_failed:
             raise RecordingError(f"{self._options.write}: the recording is not complete")
 
@@ -96,13 +86,35 @@ class Watch:
             peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
             taken = time.monotonic() - self._began
             say(f"ready after {taken:.2f} s, peak memory {peak_mb:.0f} MB")
-        if self._on_terminal:
-            tell(f"{status_line(self._presenter.stats, 0)}; Ctrl-C ends it")
+        if self._on_terminal and self._view.status is not None:
+            tell(f"{self._view.status(0)}; Ctrl-C ends it")
+        self._view.begin()
         if self._options.ready_file:
             write_ready(self._options.ready_file)
 
     def _status(self) -> Callable[[int], None] | None:
         """On a terminal a line now and then; a file or a pipe is spared them."""
-        if not self._on_terminal:
+        line = self._view.status
+        if not self._on_terminal or line is None:
             return None
-        return lambda age_ns: tell(status_line(self._presenter.stats, age_ns))
+        return lambda age_ns: tell(line(age_ns))
+
+
+def _view(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
+    if options.top is not None:
+        from tracer.cli.top_view import view_of_top
+
+        return view_of_top(options, options.top, targets)
+    presenter = make_presenter(
+        options.output_format,
+        options.color,
+        show,
+        targets=targets.inums,
+        following=bool(targets.containers),
+        closed_window_ns=options.closed_window_ns,
+        settle_ns=options.settle_ns,
+        limit=options.count,
+        selection=selection_of(options.selection),
+        silent=silent,
+    )
+    return view_of_incidents(presenter)

@@ -48,6 +48,18 @@ def width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WFA" else 1 for c in text)
 
 
+def cut(text: str, columns: int) -> str:
+    """As much of the text as fits into so many columns of a terminal, ``~`` for what does not."""
+    if width(text) <= columns:
+        return text
+    kept = ""
+    for character in text:
+        if width(kept) + width(character) >= columns:
+            break
+        kept += character
+    return kept + "~" if columns > 0 else ""
+
+
 def _escaped(character: str) -> str:
     if character == " " or _harmless(character):
         return character

@@ -94,6 +94,19 @@ def read_port(port: int, netns: int, netns_cookie: int, take: Callable[[SocketVi
     return changed
 
 
+def read_details(family: int, netns: int, take: Callable[[Detail], None]) -> None:
+    """Hand every UDP socket of a family of the thread's netns to ``take``, as it is read.
+
+    Raises OSError where udp_diag cannot be had, and what ``take`` raises.
+    """
+    read_dump(
+        NETLINK_SOCK_DIAG,
+        _SOCK_DIAG_BY_FAMILY,
+        _request(family),
+        lambda body: take(parse_diag(body, netns, 0)),
+    )
+
+
 def _request(family: int, port: int = 0) -> bytes:
     return _REQUEST.pack(
         family, socket.IPPROTO_UDP, _EXTENSIONS, _ALL_STATES, port.to_bytes(2, "big")
