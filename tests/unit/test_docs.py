@@ -14,6 +14,7 @@ import pytest
 from tests.unit.build import counters, end, sock
 from tests.unit.listed import group, listed
 from tests.unit.test_render_jsonl import stream
+from tests.unit.test_top import last_interval
 from tracer import events
 from tracer.containers import Container
 from tracer.doctor import system
@@ -24,9 +25,13 @@ from tracer.recording import codec
 from tracer.render.socket_columns import COLUMNS as SOCKET_COLUMNS
 from tracer.render.socket_columns import DEFAULT, EXPOSED
 from tracer.render.sockets import socket_json
+from tracer.render.top import KEYS, jsonl, plain
 from tracer.report.groups import GROUPS, SAMPLES
 from tracer.report.hosts import LIMIT as HALVES
 from tracer.sockets.accepts import BEFORE, STATES
+from tracer.top.consume import NAMESPACES
+from tracer.top.rows import rows
+from tracer.totals import Limits
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -116,6 +121,22 @@ def test_every_field_of_a_report_is_documented() -> None:
     for line in lines:
         for name in _names(json.loads(line)) - {"remote-address", "local-address", "closed"}:
             assert f"`{name}`" in text, name
+
+
+def test_every_field_and_key_of_top_is_documented() -> None:
+    text = (DOCS / "top.md").read_text()
+    shown = last_interval()
+    lines = jsonl(shown, "flow", rows(shown, "flow", "misses")).splitlines()
+    for kind, line in zip(("interval", "top"), map(json.loads, lines), strict=False):
+        section = text.partition(f"| field of `{kind}` |")[2].partition("\n\n")[0]
+        assert line["kind"] == kind
+        documented = re.findall(r"`(\w+)`", "".join(re.findall(r"^\|(.*?)\|", section, re.M)))
+        assert set(documented) == set(line)
+    for key in re.findall(r"(\w+) [a-z ]+?(?:  |$)", KEYS):
+        assert f"`{key}`" in text
+    assert f"```\n{plain(shown, 'flow', rows(shown, 'flow', 'misses')).rstrip()}\n```" in text
+    assert f"the figures of {Limits().incidents} flows" in text
+    assert f"Of {NAMESPACES} network namespaces" in text
 
 
 def test_every_column_of_an_export_is_documented() -> None:

@@ -118,6 +118,11 @@ def storm() -> list[Event]:
     ]
 
 
+def last_interval() -> Snapshot:
+    """The storm's second interval, in which its socket dropped 4."""
+    return snapshots(storm(), Reader(details({SERVER: 5}), details({SERVER: 9})))[-1]
+
+
 def table(snapshot: Snapshot, by: By = "flow", sort: Sort = "misses") -> list[Row]:
     return rows(snapshot, by, sort)
 

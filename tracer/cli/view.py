@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tracer.cli.options import wants_color
 from tracer.cli.streams import say, tell
 from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS, Linker
-from tracer.log import Consumer
 from tracer.present import Presenter, Renderer
 from tracer.render.text import TextRenderer
 from tracer.select import Selection
-from tracer.signals import Stop
 from tracer.summary import status_line
 from tracer.totals import Stats
-from tracer.trace import Session
+
+if TYPE_CHECKING:  # a replay does without them
+    from tracer.log import Consumer
+    from tracer.signals import Stop
+    from tracer.trace import Session
 
 
 def make_presenter(
