@@ -387,7 +387,7 @@ def test_json() -> None:
     assert len(jsonl(first, "flow", table(first), 1).splitlines()) == 2
 
 
-@pytest.mark.parametrize("columns", [10, 40, 79, 80, 120, 200])
+@pytest.mark.parametrize("columns", [0, 1, 5, 10, 40, 79, 80, 120, 200])
 @pytest.mark.parametrize("height", [1, 2, 4, 5, 6, 24])
 def test_a_screen_has_its_size(columns: int, height: int) -> None:
     first, _ = snapshots(

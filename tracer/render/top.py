@@ -176,9 +176,8 @@ def screen(
     ``limit``: no more rows than these. The last line is that of the keys; where there is no room
     for all, rows give way first.
     """
-    top = [cut(title, columns)]
     told = "waiting for the first interval to end" if snapshot is None else status(snapshot, table)
-    top += list(wrap(told, "", "  ", max(8, columns)))[:_STATUS_LINES]
+    top = [title, *list(wrap(told, "", "  ", max(8, columns)))[:_STATUS_LINES]]
     room = height - len(top) - 2  # without the heads and the keys
     body: list[str] = []
     if snapshot is not None and room >= 0:
@@ -187,10 +186,9 @@ def screen(
         body = _table(snapshot, shown, by, columns)
         if not fits and room > 0:
             body.append(f"{len(table) - len(shown)} more rows")
-        body = [cut(text, columns) for text in body]
     lines = [*top, *body][: max(0, height - 1)]
     lines += [""] * (height - 1 - len(lines))
-    return [*lines, cut(KEYS, columns)][:height], len(top) if body else -1
+    return [cut(text, columns) for text in [*lines, KEYS][:height]], len(top) if body else -1
 
 
 def _table(snapshot: Snapshot, table: Sequence[Row], by: By, columns: int) -> list[str]:

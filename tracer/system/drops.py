@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from tracer.sockets.model import Detail
@@ -17,15 +17,25 @@ class _OutOfTime(Exception):
     """No time is left for the rest."""
 
 
+class _NotTold(Exception):
+    """udp_diag cannot be had."""
+
+
 class DropReader:
-    """Reads for at most about ``budget_ns`` at a time: the trace waits meanwhile.
+    """Reads for at most about ``budget_ns`` at a time, by ``now``: the trace waits meanwhile.
 
     Who was left out is read first the next time.
     """
 
-    def __init__(self, budget_ns: int) -> None:
+    def __init__(
+        self,
+        budget_ns: int,
+        doors: Doors | None = None,
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._budget_ns = budget_ns
-        self._doors = Doors()
+        self._doors = doors or Doors()
+        self._now = now
         self._first: list[int] = []
 
     def __call__(self, inums: Iterable[int]) -> Reading:
@@ -34,40 +44,42 @@ class DropReader:
         wanted = set(inums)
         order = [inum for inum in self._first if inum in wanted]
         order += sorted(wanted - set(order))
-        until = time.monotonic_ns() + self._budget_ns
+        until = self._now() + self._budget_ns
         found: dict[int, list[Detail]] = {}
-        gone, late, closed = [], [], 0
+        gone: list[int] = []
+        late: list[int] = []
+        closed = 0
         for inum in order:
-            if time.monotonic_ns() >= until:
+            if self._now() >= until:
                 late.append(inum)
                 continue
             try:
-                details = self._doors.enter(inum, partial(_read, inum, until))
+                found[inum] = self._doors.enter(inum, partial(self._read, inum, until))
             except _OutOfTime:
                 late.append(inum)
+            except _NotTold:
+                closed += 1
             except LookupError:
-                gone.append(inum)
-            else:
-                closed += details is None
-                if details is not None:
-                    found[inum] = details
-        # A namespace too large for the whole budget must not starve the others.
+                if inum in self._doors.namespaces():
+                    closed += 1  # it may not be entered
+                else:
+                    gone.append(inum)
+        # One that is too large for all the time there is must not starve the others.
         self._first = late[1:] + late[:1] if late and order[0] == late[0] else late
         return Reading(found, tuple(gone), len(late), closed)
 
+    def _read(self, inum: int, until: int) -> list[Detail]:
+        """Every UDP socket of the thread's netns. Raises _OutOfTime, _NotTold."""
+        found: list[Detail] = []
 
-def _read(inum: int, until: int) -> list[Detail] | None:
-    """Every UDP socket of the thread's netns; None where udp_diag cannot be had."""
-    found: list[Detail] = []
+        def take(detail: Detail) -> None:
+            found.append(detail)
+            if self._now() >= until:
+                raise _OutOfTime
 
-    def take(detail: Detail) -> None:
-        found.append(detail)
-        if time.monotonic_ns() >= until:
-            raise _OutOfTime
-
-    try:
-        for family in (socket.AF_INET, socket.AF_INET6):
-            read_details(family, inum, take)
-    except OSError:
-        return None
-    return found
+        try:
+            for family in (socket.AF_INET, socket.AF_INET6):
+                read_details(family, inum, take)
+        except OSError:
+            raise _NotTold from None
+        return found

@@ -45,6 +45,9 @@ from tracer.top.model import (
 from tracer.totals import Limits, Stats
 
 INTERVAL_NS = 2_000_000_000
+TOLD = 16
+"""Sockets that were told of one flow's misses whose errors are counted, the latest."""
+
 NAMESPACES = 256
 """Network namespaces whose sockets' drops are read, the latest."""
 
@@ -169,6 +172,7 @@ class Top:
         flow = self._flows.touch(key)
         told = flow.told if flow is not None else {}
         told |= dict.fromkeys(id_of_socket(t.socket) for t in incident.told)
+        told = dict.fromkeys(list(told)[-TOLD:])
         if flow is None or incident.mono_ns >= flow.incident.mono_ns:
             for gone in self._flows.put(key, _Flow(incident, told)):
                 figure = self._misses.figure(key_of_incident(gone.incident))
