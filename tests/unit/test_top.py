@@ -419,6 +419,24 @@ def test_rows_give_way_and_are_counted() -> None:
     assert "more row" in display.lines(200, 24)[0][4]
 
 
+def test_a_flow_fits_into_80_columns() -> None:
+    first, _ = snapshots(storm())
+    display = Display("flow", "misses", 2 * S)
+    display.take(first)
+    lines, heads = display.lines(80, 24)
+    assert "10.0.0.2:4000 > 10.0.0.1:53 named[70]" in lines[heads + 1]
+
+
+def test_a_status_that_is_too_long_says_so() -> None:
+    first, _ = snapshots(storm())
+    display = Display("flow", "misses", 2 * S)
+    display.take(replace(first, undropped=("word " * 99,)))
+    lines, heads = display.lines(80, 24)
+    assert lines[heads - 1].endswith("...")
+    assert "MISS/S" in lines[heads]
+    assert heads == 4
+
+
 def test_keys() -> None:
     first, second = snapshots(storm())
     display = Display("flow", "misses", 2 * S)

@@ -9,7 +9,7 @@ from tracer.causes import Cause
 from tracer.events import LOSSES
 from tracer.incident import SCHEMA, Json, Socket, datagram_json
 from tracer.render import phrases
-from tracer.render.escape import cut, line, name, width
+from tracer.render.escape import KEEP, cut, line, name, width
 from tracer.render.jsonl import json_line, time_text
 from tracer.render.wrap import wrap
 from tracer.summary import many
@@ -177,7 +177,9 @@ def screen(
     for all, rows give way first.
     """
     told = "waiting for the first interval to end" if snapshot is None else status(snapshot, table)
-    top = [title, *list(wrap(told, "", "  ", max(8, columns)))[:_STATUS_LINES]]
+    wrapped = list(wrap(told, "", "  ", max(8, columns)))
+    more = [f"{wrapped[_STATUS_LINES - 1]} ..."] if len(wrapped) > _STATUS_LINES else []
+    top = [title, *wrapped[: _STATUS_LINES - len(more)], *more]
     room = height - len(top) - 2  # without the heads and the keys
     body: list[str] = []
     if snapshot is not None and room >= 0:
@@ -185,27 +187,28 @@ def screen(
         shown = table if fits else table[: max(0, min(room - 1, limit or room))]
         body = _table(snapshot, shown, by, columns)
         if not fits and room > 0:
-            body.append(f"{len(table) - len(shown)} more rows")
+            body.append(many(len(table) - len(shown), "more row"))
     lines = [*top, *body][: max(0, height - 1)]
     lines += [""] * (height - 1 - len(lines))
     return [cut(text, columns) for text in [*lines, KEYS][:height]], len(top) if body else -1
 
 
 def _table(snapshot: Snapshot, table: Sequence[Row], by: By, columns: int) -> list[str]:
-    """The heads and the rows in columns as wide as they need."""
-    numbers = _NUMBERS + (_MORE_NUMBERS if columns >= _WIDE else ())
+    """The heads and the rows in columns as wide as they need; a flow fits into 80."""
+    wide = columns >= _WIDE
+    numbers = _NUMBERS + (_MORE_NUMBERS if wide else ())
     wanted = numbers + _COLUMNS[by]
     cells = [[column.head for column in wanted]]
     cells += [[column.text(row, snapshot) for column in wanted] for row in table]
     widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
-    return [_line(row, widths, len(numbers)) for row in cells]
+    return [_line(row, widths, len(numbers), "  " if wide else " ") for row in cells]
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], numbers: int) -> str:
+def _line(cells: Sequence[str], widths: Sequence[int], numbers: int, gap: str) -> str:
     padding = [" " * (w - width(cell)) for cell, w in zip(cells, widths, strict=True)]
     right = [pad + cell for cell, pad in zip(cells[:numbers], padding, strict=False)]
     left = [cell + pad for cell, pad in zip(cells[numbers:], padding[numbers:], strict=True)]
-    return "  ".join([*right, *left]).rstrip().replace("\u00a0", " ")
+    return gap.join([*right, *left]).rstrip().replace(KEEP, " ")
 
 
 def plain(snapshot: Snapshot, by: By, table: Sequence[Row], limit: int | None = None) -> str:
@@ -216,7 +219,7 @@ def plain(snapshot: Snapshot, by: By, table: Sequence[Row], limit: int | None = 
     if shown:
         lines += _table(snapshot, shown, by, _WIDE)
     if len(shown) < len(table):
-        lines.append(f"{len(table) - len(shown)} more rows")
+        lines.append(many(len(table) - len(shown), "more row"))
     return "".join(f"{text}\n" for text in [*lines, ""])
 
 
