@@ -31,6 +31,7 @@ from tracer.render.escape import cut, width
 from tracer.render.top import KEYS, jsonl, plain
 from tracer.select import selection_of
 from tracer.sockets.model import Detail
+from tracer.targets import TargetSet
 from tracer.top.consume import Top
 from tracer.top.display import Display
 from tracer.top.drops import Drops, Reading
@@ -151,6 +152,8 @@ def test_rates_come_from_the_kernels_counters() -> None:
 def test_the_end_tells_what_was_still_counted() -> None:
     last = snapshots([*storm(), count(4100, FEW, 13, since=20), end(4200)])[-1]
     assert last.final
+    # Its rates are those of a short time, which it says.
+    assert "4 s, the last 0.200 s: " in plain(last, "flow", table(last))
     assert {row.worst.flow: row.misses.total for row in table(last)} == {
         "10.0.0.2:4000 > 10.0.0.1:53": 140,
         "10.0.0.2:4001 > 10.0.0.1:54": 13,
@@ -214,13 +217,48 @@ def test_flows_beyond_the_limit_are_counted_and_the_busy_ones_stay() -> None:
     assert "left out: 3 flows with 3 misses" in text.splitlines()[0]
 
 
+def test_a_flow_that_comes_back_begins_anew() -> None:
+    limits = replace(Limits(), incidents=1)
+    other = gram("10.0.0.3:5000", "10.0.0.1:6000")
+    events: list[Event] = [
+        header(),
+        miss(10, STORM, SERVER),
+        count(300, STORM, 100, since=10),
+        miss(600, other),
+        tick(900),
+        miss(1200, STORM, SERVER, since=10, total=104),
+        tick(1500),
+        tick(2000),
+    ]
+    (shown,) = snapshots(events, limits=limits)
+    (row,) = table(shown)
+    assert row.worst.flow == "10.0.0.2:4000 > 10.0.0.1:53"
+    assert (row.misses.total, shown.forgotten_misses) == (4, 101)
+    assert "105 misses in 1 flow" in plain(shown, "flow", [row])
+
+
+def test_drops_are_read_where_what_concerns_the_targets_was_received() -> None:
+    reader = Reader()
+    shown: list[Snapshot] = []
+    top = Top(
+        Linker(frozenset((BOX,))),
+        shown.append,
+        reader,
+        interval_ns=2 * S,
+        targets=TargetSet((BOX,)),
+    )
+    for event in storm()[:-1]:
+        top.feed(event)
+    assert flows(table(shown[0])) == ["10.0.0.2:4000 > 10.0.0.1:53"]
+    assert reader.asked == [sorted((HOST, BOX))]
+
+
 def test_a_meter_forgets_the_least_recently_counted() -> None:
     meter: Meter[str] = Meter(2)
     for key in ("a", "b", "a", "c"):
         meter.add(key, 1)
     assert meter.figure("a") == Figure(2, 2)
     assert meter.figure("b") == Figure(0, 0)
-    assert meter.forgotten == 1
     meter.begin()
     assert meter.figure("a") == Figure(0, 2)
 

@@ -152,7 +152,8 @@ def status(snapshot: Snapshot, table: Sequence[Row]) -> str:
     parts += snapshot.undropped
     if hidden := _hidden_drops(entries, table):
         parts.append(f"{hidden} dropped by sockets of no flow (b: by socket)")
-    return f"{snapshot.age_ns // NS} s: {'; '.join(parts)}"
+    span = f", the last {snapshot.span_ns / NS:.3f} s" if snapshot.final else ""
+    return f"{snapshot.age_ns // NS} s{span}: {'; '.join(parts)}"
 
 
 def _hidden_drops(entries: Sequence[Entry], table: Sequence[Row]) -> int:

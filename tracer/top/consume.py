@@ -57,7 +57,7 @@ class _Flow:
     """What is known of one key: its latest incident, and who was told in all of them."""
 
     incident: Incident
-    told: dict[SocketId, None]
+    told: tuple[SocketId, ...]
 
 
 class Top:
@@ -170,13 +170,14 @@ class Top:
         incident = update.incident
         key = key_of_incident(incident)
         flow = self._flows.touch(key)
-        told = flow.told if flow is not None else {}
+        told = dict.fromkeys(flow.told if flow is not None else ())
         told |= dict.fromkeys(id_of_socket(t.socket) for t in incident.told)
-        told = dict.fromkeys(list(told)[-TOLD:])
-        if flow is None or incident.mono_ns >= flow.incident.mono_ns:
-            for gone in self._flows.put(key, _Flow(incident, told)):
-                figure = self._misses.figure(key_of_incident(gone.incident))
-                self._forgotten_misses += figure.total or 0
+        if flow is not None and flow.incident.mono_ns > incident.mono_ns:
+            incident = flow.incident
+        latest = _Flow(incident, tuple(told)[-TOLD:])
+        for gone in self._flows.put(key, latest):
+            # Should it come back, it begins anew: no miss is counted on both sides.
+            self._forgotten_misses += self._misses.forget(key_of_incident(gone.incident))
 
     # Snapshots
 
@@ -195,7 +196,13 @@ class Top:
             self._left -= 1
 
     def _in_view(self) -> list[int]:
-        return [n.inum for n in self._namespaces if self._targets.has(n.inum, n.cookie)]
+        """The targets, and where what concerns them was received."""
+        receivers = {flow.incident.netns.inum for flow in self._flows}
+        return [
+            n.inum
+            for n in self._namespaces
+            if n.inum in receivers or self._targets.has(n.inum, n.cookie)
+        ]
 
     def _snapshot(self, now: int, span_ns: int, *, final: bool) -> Snapshot:
         return Snapshot(
@@ -229,7 +236,11 @@ class Top:
         if not self._every_socket:
             return []
         named = {drop_id(flow.incident.socket) for flow in self._flows}
-        return [self._dropping(key, d) for key, d in self._drops.dropping() if key not in named]
+        return [
+            self._dropping(key, detail)
+            for key, detail in self._drops.dropping()
+            if key not in named and self._targets.has(key.netns, 0)
+        ]
 
     def _dropping(self, key: DropId, detail: Detail) -> Entry:
         socket = self._linker.describe(detail.view)

@@ -25,11 +25,6 @@ class Meter(Generic[K]):
         self._counts: Lru[K, _Count] = Lru(limit)
         self._interval = 0
 
-    @property
-    def forgotten(self) -> int:
-        """How many keys were forgotten to stay within the limit."""
-        return self._counts.forgotten
-
     def add(self, key: K, count: int) -> None:
         """Count so many more."""
         found = self._counts.touch(key)
@@ -45,6 +40,11 @@ class Meter(Generic[K]):
         """What was counted of a key; nothing of one that is not there."""
         found = self._counts.get(key) or _Count()
         return Figure(found.new if found.interval == self._interval else 0, found.total)
+
+    def forget(self, key: K) -> int:
+        """Take a key out; returns its total."""
+        found = self._counts.pop(key)
+        return found.total if found is not None else 0
 
     def begin(self) -> None:
         """A new interval begins."""
