@@ -63,7 +63,7 @@ _LOSS_REACH_NS = NS
 _RENEWED_NS = 1_500_000_000
 
 # Looked up for what came before, however long that took.
-_LOOKED_UP = (
+_LOOKED_UP = {
     NetnsInfo,
     NetnsContainers,
     InContainer,
@@ -72,7 +72,7 @@ _LOOKED_UP = (
     PortDump,
     Translation,
     Counters,
-)
+}
 
 # Losses remembered for the misses that come after them.
 _LOSSES = 64
@@ -150,7 +150,7 @@ class Linker:
 
         What was looked up has no part in time: it is only taken in.
         """
-        if isinstance(event, _LOOKED_UP):
+        if type(event) in _LOOKED_UP:
             # It must not come too late for a miss that would settle by the look-up's own time.
             self._take(event)
             return self._drain()
@@ -210,7 +210,12 @@ class Linker:
         self._table.learn(event)
         if self._carrying and not self._carry(event):
             return
-        match event:
+        match event:  # the most frequent ones first
+            case Call():
+                self._judge.note(event)
+                self._reconsider(event)
+            case Close():
+                self._judge.note(event)
             case Miss():
                 self._miss(event)
             case MissCount():
@@ -224,11 +229,6 @@ class Linker:
             case SockError():
                 if event.errno:
                     self._tell(event)
-            case Call():
-                self._judge.note(event)
-                self._reconsider(event)
-            case Close():
-                self._judge.note(event)
             case Counters():
                 self._silence.read(event)
             case NetnsInfo():
@@ -498,7 +498,7 @@ class Linker:
 
     def _reconsider(self, call: Call) -> None:
         """Judge anew the races that a call explains which took longer than they settled."""
-        for episode in list(self._races):
+        for episode in tuple(self._races):
             spans = call.entered <= episode.miss.time <= call.time
             if not spans or episode.verdict is None or call.after.netns != episode.miss.netns:
                 continue
