@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 from tracer.between import Between
 from tracer.causes import Cause
@@ -38,6 +37,7 @@ from tracer.events import (
     TargetChange,
     Translation,
 )
+from tracer.frozen import frozen
 from tracer.incident import Incident
 from tracer.inhabitants import Inhabitants
 from tracer.judge import Judge, Verdict
@@ -81,7 +81,7 @@ _LOSSES = 64
 _RACES = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IncidentUpdate:
     """An incident, new or changed; ``previous`` is what was told of it before."""
 
