@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from tracer.events import Event
 from tracer.recording.fields import IDENTIFIERS, INT_MAX, INT_MIN, fields, is_decimal, optional
+from tracer.recording.pieces import in_pieces
 from tracer.recording.quick import UNSURE, is_tame, learn, quick
 
 FORMAT = 1
@@ -72,6 +73,9 @@ def encode(event: Event) -> bytes:
 
 def decode(line: bytes) -> Decoded:
     """The event of a line (with or without its newline). Raises CodecError."""
+    tame = is_tame(line)
+    if tame and (event := in_pieces(line)) is not None:
+        return Decoded(event, {})
     body = parse(line)
     kind = body.pop("kind", None)
     if not isinstance(kind, str):
@@ -79,7 +83,7 @@ def decode(line: bytes) -> Decoded:
     cls = KINDS.get(kind)
     if cls is None:
         return Decoded(Unknown(kind, body), {})
-    if is_tame(line):
+    if tame:
         try:
             return Decoded(quick(cls)(body), {})
         except UNSURE:

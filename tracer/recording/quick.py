@@ -91,7 +91,8 @@ def _convert(hint: Any) -> Convert | None:
     """What is left to do with a value of the right JSON type; None for nothing."""
     inner = optional(hint)
     if inner is not None:
-        return _optional(_convert(inner))
+        convert = _convert(inner)
+        return None if convert is None else _none_or(convert)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return quick(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -102,30 +103,32 @@ def _convert(hint: Any) -> Convert | None:
     return None
 
 
-def _optional(convert: Convert | None) -> Convert | None:
-    if convert is None:
-        return None
+def _none_or(convert: Convert) -> Convert:
     return lambda value: None if value is None else convert(value)
 
 
 def _list(hint: Any) -> Convert:
-    item = _item(hint)
-    return lambda value: tuple([item(one) for one in value])
+    convert = item(hint)
+    return lambda value: tuple([convert(one) for one in value])
 
 
 def _tuple(hints: tuple[Any, ...]) -> Convert:
-    items = [_item(hint) for hint in hints]
+    converts = [item(hint) for hint in hints]
 
-    def convert(value: Any) -> Any:
-        if len(value) != len(items):
+    def convert_all(value: Any) -> Any:
+        if len(value) != len(converts):
             raise Unsure
-        return tuple([item(one) for item, one in zip(items, value, strict=True)])
+        return tuple([convert(one) for convert, one in zip(converts, value, strict=True)])
 
-    return convert
+    return convert_all
 
 
-def _item(hint: Any) -> Convert:
-    """As `_convert`, for an element of an array: its type is still to be checked."""
+@functools.cache
+def item(hint: Any) -> Convert:
+    """The decoder of any value of a type, whose JSON type is still to be checked."""
+    inner = optional(hint)
+    if inner is not None:
+        return _none_or(item(inner))
     convert = _convert(hint)
     wanted = dict if dataclasses.is_dataclass(hint) else typing.get_origin(hint) or hint
     wanted = {tuple: list, Literal: str}.get(wanted, wanted)
