@@ -7,7 +7,7 @@
 #ifndef UDPTRACE_EVENTS_H
 #define UDPTRACE_EVENTS_H
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 
 enum wire_kind {
     WIRE_CONNECT = 1,
@@ -21,6 +21,7 @@ enum wire_kind {
     WIRE_FATE = 9,
     WIRE_DISCONNECT = 10, /* struct wire_call */
     WIRE_RECEIVED = 11,
+    WIRE_PACKET = 12,
 };
 
 /* Loss counters, in the order of LOSSES in tracer/events.py. */
@@ -35,7 +36,8 @@ enum wire_loss {
     LOSS_NETNS = 7,
     LOSS_FATE = 8,
     LOSS_RECEIVED = 9,
-    LOSS_KINDS = 10,
+    LOSS_PACKET = 10,
+    LOSS_KINDS = 11,
 };
 
 /* Bits of wire_socket.flags. */
@@ -43,6 +45,7 @@ enum wire_loss {
 #define SOCKET_ADDR_LOCK 2
 #define SOCKET_PORT_LOCK 4
 #define SOCKET_REUSEPORT 8
+#define SOCKET_KERNEL 16 /* of wire_listed alone: the kernel's own, which no process holds */
 
 /* Bits of wire_miss.flags. */
 #define MISS_PROVEN 1    /* the skb shows that UDP's receive path sent this ICMP */
@@ -109,7 +112,7 @@ struct wire_close {
 
 struct wire_error {
     struct wire_header header;
-    __s32 error; /* sk_err: a positive errno */
+    __s32 error; /* sk_err: a positive errno; 0: read already, it is what the ICMP stands for */
     __u16 icmp_family; /* of the ICMP received that it came from; 0: not from one */
     __u8 icmp_type;
     __u8 icmp_code;
@@ -172,6 +175,19 @@ struct wire_miss {
     char ifname[16];
 };
 
+/* Bytes kept of a datagram at most: more than its headers can have, or what --snaplen asks for. */
+#ifndef PACKET_BYTES
+#define PACKET_BYTES 256
+#endif
+
+/* The datagram's first bytes, from its IP header on: sent before the WIRE_MISS or WIRE_RECEIVED it
+ * belongs to. The record ends with the last byte kept. */
+struct wire_packet {
+    struct wire_header header;
+    __u64 owner; /* the time of that record */
+    __u8 data[PACKET_BYTES];
+};
+
 /* What became of the ICMP of a miss that was sent as WIRE_MISS. None of these: it was suppressed
  * (no route, a busy socket...). */
 struct wire_fate {
@@ -216,6 +232,32 @@ struct miss_count {
     __u64 limited;
     __u32 generation; /* of the port, when its evidence was last sent */
     __u32 length;
+};
+
+/* What bpf/sockets_iter.c writes, in records of one size: a socket, then its multicast groups. */
+enum wire_listed_kind {
+    LISTED_SOCKET = 1,
+    LISTED_GROUP = 2,
+    LISTED_MORE = 3, /* struct wire_listed_group: the socket has more groups than these */
+};
+
+struct wire_listed {
+    __u8 kind;
+    __u8 flags;
+    __u16 lport;
+    __u32 pad;
+    __u64 cookie;
+    __u64 inode;
+    __u64 group; /* of SO_REUSEPORT: the same for its members, 0 for none */
+};
+
+struct wire_listed_group {
+    __u8 kind;
+    __u8 sources; /* only datagrams of sources that the socket names are taken */
+    __u16 family;
+    __u32 ifindex;
+    __u8 address[16];
+    __u64 pad;
 };
 
 #endif

@@ -16,16 +16,19 @@ static __always_inline bool is_wanted6(u8 type) {
     return type == ICMPV6_UNREACHABLE || (type == ICMPV6_TOO_BIG && ALL_ICMP);
 }
 
-static __always_inline int report_miss(struct pt_regs *ctx, u64 net, struct miss_key *key, u64 now,
-                                       u32 length, u32 passes) {
+static __always_inline int report_miss(struct pt_regs *ctx, u64 net, struct miss_key *key,
+                                       const struct skb_layout *layout, u64 now, u32 length,
+                                       u32 passes) {
     struct miss_totals totals = {};
     bool streamed;
     if (is_elsewhere(key->netns))
         return 0;
     streamed = count_miss(key, now, length, &totals);
     await_fate(key, streamed ? now : 0);
-    if (streamed)
-        send_miss(ctx, net, key, now, length, passes, &totals);
+    if (!streamed)
+        return 0;
+    send_packet(layout, now);
+    send_miss(ctx, net, key, now, length, passes, &totals);
     return 0;
 }
 
@@ -49,7 +52,7 @@ static __always_inline int report_unreachable(struct pt_regs *ctx, u64 skb, stru
         passes = family == AF_INET_
                      ? take_passes(net, key)
                      : take_passes6(net, layout->head + layout->network + IPV6_SADDR);
-    return report_miss(ctx, net, key, now, length, passes);
+    return report_miss(ctx, net, key, layout, now, length, passes);
 }
 
 // __icmp_send(skb, type, code, ...), in softirq for a miss: the current task means nothing here.

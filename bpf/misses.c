@@ -93,6 +93,30 @@ static __always_inline u32 l3mdev_flag(u64 net) {
     return accept ? MISS_L3MDEV : 0;
 }
 
+// Too large for the stack.
+BPF_PERCPU_ARRAY(packets, struct wire_packet, 1);
+
+// The first bytes of the datagram whose record comes next, for what its ends do not tell: its
+// headers, or as many as --snaplen says, of those in the skb's linear part.
+static __always_inline void send_packet(const struct skb_layout *skb, u64 owner) {
+    int zero = 0;
+    struct wire_packet *event = packets.lookup(&zero);
+    u64 kept = skb->headers > SNAPLEN ? skb->headers : SNAPLEN;
+    u64 there = skb->tail > skb->network ? skb->tail - skb->network : 0;
+    if (!event)
+        return;
+    if (kept > there)
+        kept = there;
+    if (kept > PACKET_BYTES)
+        kept = PACKET_BYTES;
+    bpf_probe_read_kernel(event->data, kept, (void *)(skb->head + skb->network));
+    kept += sizeof(*event) - PACKET_BYTES; // what goes before it
+    fill_header(&event->header, WIRE_PACKET, kept, owner);
+    event->owner = owner;
+    if (events.ringbuf_output(event, kept, 0))
+        count_loss(LOSS_PACKET);
+}
+
 static __always_inline void send_miss(struct pt_regs *ctx, u64 net, struct miss_key *key,
                                      u64 now, u32 length, u32 passes,
                                      const struct miss_totals *totals) {

@@ -101,13 +101,16 @@ static __always_inline void read_ifname(u64 skb, u64 dev, struct miss_key *key) 
 struct skb_layout {
     u64 head;
     u64 data;
+    u32 tail; // where the linear part ends, behind `head` as well
     u16 network;
     u16 transport;
+    u16 headers; // bytes of the datagram's IP and UDP headers: read_datagram
 };
 
 static __always_inline void read_layout(u64 skb, struct skb_layout *layout) {
     READ(layout->head, skb + OFF_SKB_HEAD);
     READ(layout->data, skb + OFF_SKB_DATA);
+    READ(layout->tail, skb + OFF_SKB_TAIL);
     READ(layout->network, skb + OFF_SKB_NETWORK);
     READ(layout->transport, skb + OFF_SKB_TRANSPORT);
 }
@@ -127,15 +130,18 @@ static __always_inline bool is_from_udp(const struct skb_layout *skb) {
 
 // Reads the offending datagram into `key`. Returns false when it is not UDP over IPv4, or a later
 // fragment, which has no ports.
-static __always_inline bool read_datagram(const struct skb_layout *skb, struct miss_key *key,
+static __always_inline bool read_datagram(struct skb_layout *skb, struct miss_key *key,
                                           u32 *length) {
     struct ipv4_header ip = {};
+    u32 offset;
     READ(ip, skb->head + skb->network);
     if (ip.version_ihl >> 4 != 4 || ip.protocol != PROTOCOL_UDP)
         return false;
     if (bpf_ntohs(ip.fragment) & 0x1fff)
         return false;
-    read_udp(skb->head + skb->network + (ip.version_ihl & 15) * 4, key, length);
+    offset = (ip.version_ihl & 15) * 4;
+    skb->headers = offset + sizeof(struct udp_header);
+    read_udp(skb->head + skb->network + offset, key, length);
     __builtin_memcpy(key->saddr, ip.saddr, 4);
     __builtin_memcpy(key->daddr, ip.daddr, 4);
     key->family = AF_INET_;
@@ -163,7 +169,7 @@ static __always_inline u32 udp_offset6(u64 header, u8 next) {
     return next == PROTOCOL_UDP ? offset : 0;
 }
 
-static __always_inline bool read_datagram6(const struct skb_layout *skb, struct miss_key *key,
+static __always_inline bool read_datagram6(struct skb_layout *skb, struct miss_key *key,
                                            u32 *length) {
     struct ipv6_header ip = {};
     u32 offset;
@@ -173,6 +179,7 @@ static __always_inline bool read_datagram6(const struct skb_layout *skb, struct 
     offset = udp_offset6(skb->head + skb->network, ip.next_header);
     if (!offset)
         return false;
+    skb->headers = offset + sizeof(struct udp_header);
     read_udp(skb->head + skb->network + offset, key, length);
     __builtin_memcpy(key->saddr, ip.saddr, 16);
     __builtin_memcpy(key->daddr, ip.daddr, 16);

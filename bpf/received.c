@@ -32,6 +32,7 @@ static __always_inline void send_received(struct miss_key *key, const struct inc
 
 // What came over loopback was sent by this netns, where the probe on the sending function saw it.
 static __always_inline int report_received(u64 skb, struct miss_key *key,
+                                           const struct skb_layout *layout,
                                            const struct incoming *icmp, u32 length) {
     struct miss_totals totals = {};
     u64 dev = 0, now = bpf_ktime_get_ns();
@@ -44,8 +45,10 @@ static __always_inline int report_received(u64 skb, struct miss_key *key,
         return 0;
     key->flags = KEY_RECEIVED;
     read_ifname(skb, dev, key);
-    if (count_miss(key, now, length, &totals))
-        send_received(key, icmp, now, length, &totals);
+    if (!count_miss(key, now, length, &totals))
+        return 0;
+    send_packet(layout, now);
+    send_received(key, icmp, now, length, &totals);
     return 0;
 }
 
@@ -55,6 +58,7 @@ static __always_inline struct incoming *begin_incoming(u16 family, u8 type, u8 c
     struct incoming *icmp = incoming.lookup(&zero);
     if (!icmp)
         return NULL;
+    icmp->unread = 0;
     icmp->family = family;
     icmp->type = type;
     icmp->code = code;
@@ -82,7 +86,7 @@ int icmp_error_enter(struct pt_regs *ctx) {
     layout.network = layout.data - layout.head;
     if (!read_datagram(&layout, &key, &length))
         return 0;
-    return report_received(skb, &key, icmp, length);
+    return report_received(skb, &key, &layout, icmp, length);
 }
 
 // udpv6_err, __udp6_lib_err(skb, opt, type, code, ...): the same.
@@ -102,13 +106,16 @@ int icmp6_error_enter(struct pt_regs *ctx) {
     layout.network = layout.data - layout.head;
     if (!read_datagram6(&layout, &key, &length))
         return 0;
-    return report_received(skb, &key, icmp, length);
+    return report_received(skb, &key, &layout, icmp, length);
 }
 
 int icmp_error_exit(struct pt_regs *ctx) {
     int zero = 0;
     struct incoming *icmp = incoming.lookup(&zero);
-    if (icmp)
-        icmp->family = 0;
+    if (!icmp || !icmp->family)
+        return 0;
+    if (icmp->unread)
+        send_error(icmp->unread, 0, icmp);
+    icmp->family = 0;
     return 0;
 }

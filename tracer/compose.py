@@ -75,6 +75,7 @@ def compose(
         caveats=(*verdict.caveats, *_caveats(episode, origin, header)),
         set_by=_set_by(verdict, episode, describer),
         sender_holds_peer=_sender_holds_peer(verdict.mismatch, origin, describer),
+        packet=miss.packet,
     )
     hints = verdict.hints + between.hints(incident, episode.nat, describer)
     return replace(incident, hints=hints, advice=advise(incident))

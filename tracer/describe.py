@@ -104,7 +104,7 @@ class Describer:
         """A socket as ``view`` shows it at ``when``, with the history that led there."""
         record = self._table.record(view)
         connect = record.connect_for(view, when) if record else None
-        ends = _local_and_peer(view)
+        ends = local_and_peer(view)
         return Socket(
             netns=self.netns(view.netns, view.netns_cookie),
             family=view.family,
@@ -113,7 +113,7 @@ class Describer:
             peer=ends.peer,
             device=self._device(view),
             v6only=view.v6only if view.family == "ipv6" else None,
-            port_origin=_port_origin(view),
+            port_origin=port_origin(view.port_lock),
             inode=view.inode,
             cookie=view.cookie,
             uid=view.uid,
@@ -149,7 +149,7 @@ class Describer:
             why=self._why(found.unseen, field) if found.unseen else None,
             kept_by=self._kept_by(found.kept_by) if found.kept_by else None,
             connects=history.connects_by(when),
-            peer_before=_local_and_peer(call.before).peer if call and connected_before else None,
+            peer_before=local_and_peer(call.before).peer if call and connected_before else None,
         )
 
     def _kept_by(self, call: Call) -> KeptBy:
@@ -220,8 +220,8 @@ class Describer:
             time=self.time(call.time),
             by=self._task(call.task),
             requested=endpoint(*call.requested) if call.requested else None,
-            before=_local_and_peer(call.before),
-            after=_local_and_peer(call.after),
+            before=local_and_peer(call.before),
+            after=local_and_peer(call.after),
             source=_source(call),
             error=errno_name(call.error) if call.error else None,
         )
@@ -271,15 +271,17 @@ def enter(netns: Netns) -> str | None:
     return None
 
 
-def _local_and_peer(view: SocketView) -> LocalAndPeer:
+def local_and_peer(view: SocketView) -> LocalAndPeer:
+    """A socket's ends as they are printed."""
     peer = endpoint(view.peer, view.pport) if is_connected(view) else None
     return LocalAndPeer(endpoint(view.local, view.lport), peer)
 
 
-def _port_origin(view: SocketView) -> Literal["bound", "kernel-chosen"] | None:
-    if view.port_lock is None:
+def port_origin(lock: bool | None) -> Literal["bound", "kernel-chosen"] | None:
+    """Where a port came from, by the lock that only a bind() to a port sets; None: not told."""
+    if lock is None:
         return None
-    return "bound" if view.port_lock else "kernel-chosen"
+    return "bound" if lock else "kernel-chosen"
 
 
 def _requested(call: Call) -> str | None:

@@ -201,4 +201,5 @@ def miss_from_received(event: IcmpReceived) -> Miss:
         since=event.since,
         total=event.total,
         walk=None,
+        packet=event.packet,
     )

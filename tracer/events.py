@@ -214,9 +214,10 @@ class ReceivedIcmp:
 
 @frozen
 class SockError:
-    """An error was queued on a socket (sk_error_report): told, which is not yet read.
+    """An error was queued on a socket (sk_error_report): told, which need not be read.
 
-    ``icmp``: the ICMP it came from; None when it came from none, or that was not seen.
+    ``errno``: what the ICMP stands for where a reader was quicker than the probe. ``icmp``: the
+    ICMP it came from; None when it came from none, or that was not seen.
     """
 
     kind: ClassVar[str] = "error"
@@ -242,6 +243,8 @@ class IcmpReceived:
     icmp: ReceivedIcmp
     since: int
     total: int
+    packet: str | None = None
+    """As in `Miss`: of what the ICMP quotes."""
 
 
 @frozen
@@ -271,6 +274,8 @@ class Miss:
     walk: Walk | None
     l3mdev_accept: bool = False
     """net.ipv4.udp_l3mdev_accept in ``netns``: unbound sockets take what came in below a VRF."""
+    packet: str | None = None
+    """The datagram's first bytes from its IP header on, in hex: --snaplen. None: not kept."""
 
 
 def falls_short(miss: Miss) -> bool:
@@ -591,4 +596,5 @@ LOSSES = {
     "netns": "misses whose network namespace could not be read",
     "fate": "records of what became of an ICMP",
     "received": "records of ICMPs that came in (their counts are kept)",
+    "packet": "first bytes of missed datagrams",
 }

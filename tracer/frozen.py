@@ -6,7 +6,7 @@ long. A recording of a million events has three million such objects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ else:
         return lambda decorator: decorator
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[T]) -> type[T]:
     """A dataclass with slots, compared and hashed by its fields, which nobody may assign to."""
     return dataclass(slots=True, unsafe_hash=True)(cls)

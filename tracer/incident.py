@@ -419,8 +419,9 @@ class Incident:
     """A miss and its repeats. Times are nanoseconds of UTC but for ``mono_ns``, None unknown.
 
     ``set_by``: for each of ``mismatch``, in its order, what gave the socket that value.
-    ``sender_holds_peer`` (the sender's namespace has the address that the socket takes datagrams
-    from) is for the words; the JSON does not have it.
+    The JSON does not have ``sender_holds_peer`` (the sender's namespace has the address that the
+    socket takes datagrams from), which is for the words, nor ``packet`` (as in
+    `tracer.events.Miss`), which is for exports.
     """
 
     id: str
@@ -453,6 +454,7 @@ class Incident:
     caveats: tuple[str, ...]
     set_by: tuple[SetBy, ...] = ()
     sender_holds_peer: bool = False
+    packet: str | None = None
 
     def made(self, field: Cause) -> SetBy | None:
         """What gave the socket the value that failed a check; None where that check passed."""
@@ -472,14 +474,14 @@ class Incident:
             "mono_ns": self.mono_ns,
             "last_time": _time(self.last_time),
             "count": self.count,
-            "datagram": _datagram_json(self.datagram),
+            "datagram": datagram_json(self.datagram),
             "nat": self.nat and self.nat.to_json(),
             "netns": self.netns.to_json(),
             "icmp": self.icmp.to_json(),
             "lookup": self.lookup.to_json(),
             "cause": self.cause.value,
             "mismatch": [
-                _mismatch_json(check, set_by, self.socket)
+                mismatch_json(check, set_by, self.socket)
                 for check, set_by in zip_longest(self.mismatch, self.set_by)
             ],
             "socket": self.socket and self.socket.to_json(),
@@ -495,7 +497,10 @@ class Incident:
         }
 
 
-def _mismatch_json(check: Mismatch, set_by: SetBy | None, socket: Socket | None) -> Json:
+def mismatch_json(
+    check: Mismatch, set_by: SetBy | None = None, socket: Socket | None = None
+) -> Json:
+    """A check that refused, as the JSON stream tells of it."""
     made = set_by and set_by.to_json() | {"holds": socket and socket.held_by(set_by.by)}
     return {
         "field": check.field.value,
@@ -505,7 +510,8 @@ def _mismatch_json(check: Mismatch, set_by: SetBy | None, socket: Socket | None)
     }
 
 
-def _datagram_json(datagram: Datagram) -> Json:
+def datagram_json(datagram: Datagram) -> Json:
+    """A datagram's headers, as the JSON stream tells of them."""
     return {
         "family": datagram.family,
         "src": datagram.src,

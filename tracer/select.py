@@ -66,11 +66,12 @@ class Selection:
             (not self.causes or incident.cause in self.causes)
             and (not self.families or d.family in self.families)
             and (not self.ports or not ports.isdisjoint(self.ports))
-            and (not self.hosts or any(_within(end, self.hosts) for end in hosts))
-            and (not self.processes or any(map(self._named, _processes(incident))))
+            and (not self.hosts or any(is_within(end, self.hosts) for end in hosts))
+            and (not self.processes or any(map(self.names, _processes(incident))))
         )
 
-    def _named(self, process: Process) -> bool:
+    def names(self, process: Process) -> bool:
+        """Whether a process is asked for, by its number or its name."""
         return process.comm in self.processes or str(process.pid) in self.processes
 
 
@@ -93,7 +94,8 @@ def selection_of(pairs: Iterable[tuple[str, str]]) -> Selection:
     )
 
 
-def _within(address: str, networks: Iterable[Network]) -> bool:
+def is_within(address: str, networks: Iterable[Network]) -> bool:
+    """Whether an address is in one of these networks."""
     end = ipaddress.ip_address(unmapped(address).split("%", 1)[0])
     return any(end in network for network in networks)
 

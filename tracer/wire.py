@@ -11,9 +11,11 @@ import hashlib
 import os
 import socket
 import struct
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tracer.errnos import icmp_errno
 from tracer.events import (
     LOSSES,
     Call,
@@ -33,10 +35,11 @@ from tracer.events import (
     Walk,
 )
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 
 CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATE, MISS, CONNECT6, FATE = range(1, 10)
-DISCONNECT, RECEIVED = range(10, 12)
+DISCONNECT, RECEIVED, PACKET = range(10, 13)
+LISTED_SOCKET, LISTED_GROUP, LISTED_MORE = range(1, 4)
 _CALLS = {
     CONNECT: "connect",
     CONNECT6: "connect",
@@ -45,7 +48,7 @@ _CALLS = {
     DISCONNECT: "disconnect",
 }
 
-V6ONLY, ADDR_LOCK, PORT_LOCK, REUSEPORT = 1, 2, 4, 8
+V6ONLY, ADDR_LOCK, PORT_LOCK, REUSEPORT, KERNEL = 1, 2, 4, 8, 16
 MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS, MISS_L3MDEV = 1, 2, 4, 8, 16
 KEY_PROVEN, KEY_RECEIVED = 1, 2
 
@@ -55,8 +58,11 @@ _FATES: tuple[Fate, ...] = ("sent", "rate-limited")
 # The index of each counter in the `losses` map.
 LOSS_NAMES = tuple(LOSSES)
 
-# Walks whose WIRE_MISS never came (lost) must not pile up.
-_PENDING_WALKS = 1024
+# Walks and packets whose WIRE_MISS never came (lost) must not pile up.
+_PENDING = 1024
+
+PACKET_BYTES = 256
+"""Bytes kept of a datagram at most, unless more are asked for."""
 
 u8, u16, u32, u64 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64
 
@@ -205,6 +211,12 @@ class WireMiss(ctypes.Structure):
     )
 
 
+class WirePacket(ctypes.Structure):
+    """struct wire_packet: as many of the bytes as the record's size says."""
+
+    _fields_ = (("header", WireHeader), ("owner", u64), ("data", u8 * PACKET_BYTES))
+
+
 class WireFate(ctypes.Structure):
     """struct wire_fate."""
 
@@ -247,6 +259,33 @@ class MissValue(ctypes.Structure):
 
 
 # C name -> the class that mirrors it; what the layout test goes through.
+class WireListed(ctypes.Structure):
+    """struct wire_listed."""
+
+    _fields_ = (
+        ("kind", u8),
+        ("flags", u8),
+        ("lport", u16),
+        ("pad", u32),
+        ("cookie", u64),
+        ("inode", u64),
+        ("group", u64),
+    )
+
+
+class WireListedGroup(ctypes.Structure):
+    """struct wire_listed_group."""
+
+    _fields_ = (
+        ("kind", u8),
+        ("sources", u8),
+        ("family", u16),
+        ("ifindex", u32),
+        ("address", u8 * 16),
+        ("pad", u64),
+    )
+
+
 STRUCTS: dict[str, type[ctypes.Structure]] = {
     "wire_header": WireHeader,
     "wire_task": WireTask,
@@ -257,9 +296,12 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "wire_received": WireReceived,
     "wire_candidate": WireCandidate,
     "wire_miss": WireMiss,
+    "wire_packet": WirePacket,
     "wire_fate": WireFate,
     "miss_key": MissKey,
     "miss_count": MissValue,
+    "wire_listed": WireListed,
+    "wire_listed_group": WireListedGroup,
 }
 
 _RECORDS: dict[int, type[ctypes.Structure]] = {
@@ -278,7 +320,7 @@ _RECORDS: dict[int, type[ctypes.Structure]] = {
 
 
 class Decoder:
-    """Turns records into events; holds the sockets of a walk until their miss arrives.
+    """Turns records into events; holds a miss's sockets and first bytes until it arrives itself.
 
     ``caller_name`` maps a return address to a kernel function's name, or None when it cannot.
     ``salt`` keys the opaque socket identities: a trace must not carry kernel addresses, and two
@@ -289,6 +331,7 @@ class Decoder:
         self._caller_name = caller_name
         self._salt = salt if salt is not None else os.urandom(16)
         self._pending: dict[tuple[int, int], list[SocketView]] = {}
+        self._packets: dict[tuple[int, int], str] = {}
 
     def decode_all(self, records: Iterable[bytes]) -> list[Event]:
         """The events of these records, in order; see `decode`."""
@@ -296,13 +339,16 @@ class Decoder:
         return [event for event in decoded if event is not None]
 
     def decode(self, record: bytes) -> Event | None:
-        """One record -> one event; None for a walk's socket, which comes with its miss.
+        """One record -> one event; None for what comes with its miss: a walk's socket, a packet.
 
         Raises WireError for a record of another version, an unknown kind or the wrong size.
         """
         if len(record) < ctypes.sizeof(WireHeader):
             raise WireError(f"record of {len(record)} bytes is shorter than its header")
         header = WireHeader.from_buffer_copy(record)
+        if header.version == WIRE_VERSION and header.kind == PACKET:
+            self._hold_packet(header, record)
+            return None
         layout = _RECORDS.get(header.kind)
         if header.version != WIRE_VERSION or layout is None:
             raise WireError(f"unknown record: kind {header.kind}, version {header.version}")
@@ -315,17 +361,20 @@ class Decoder:
         if header.kind == CLOSE:
             return Close(header.time_ns, _task(raw.task), self._socket(raw.socket))
         if header.kind == ERROR:
-            return SockError(
-                header.time_ns, self._socket(raw.socket), raw.error, _received_icmp(raw)
-            )
+            return self._error(raw)
         if header.kind == RECEIVED:
-            return _received(raw)
+            return self._received(raw)
         if header.kind == CANDIDATE:
             self._hold(raw)
             return None
         if header.kind == FATE:
             return IcmpFate(header.time_ns, raw.walk, _FATES[raw.status])
         return self._miss(raw)
+
+    def _error(self, raw: Any) -> SockError:
+        icmp = _received_icmp(raw)
+        errno = raw.error or (icmp_errno(icmp) if icmp else 0)
+        return SockError(raw.header.time_ns, self._socket(raw.socket), errno, icmp)
 
     def _call(self, raw: Any) -> Call:
         return Call(
@@ -339,9 +388,32 @@ class Decoder:
             error=-raw.error if raw.error < 0 else 0,
         )
 
+    def _hold_packet(self, header: WireHeader, record: bytes) -> None:
+        begin = WirePacket.data.offset
+        if not begin <= header.size <= len(record):
+            raise WireError(f"packet of {len(record)} bytes, not {header.size}")
+        _make_room(self._packets)
+        owner = int.from_bytes(record[WirePacket.owner.offset : begin], sys.byteorder)
+        self._packets[header.cpu, owner] = record[begin : header.size].hex()
+
+    def _packet(self, raw: Any) -> str | None:
+        """The first bytes of the datagram a record is about."""
+        return self._packets.pop((raw.header.cpu, raw.header.time_ns), None)
+
+    def _received(self, raw: Any) -> IcmpReceived:
+        return IcmpReceived(
+            time=raw.header.time_ns,
+            datagram=_datagram(raw, raw.length),
+            netns=raw.netns,
+            netns_cookie=raw.netns_cookie,
+            icmp=ReceivedIcmp(_address(raw.icmp_from, raw.family), raw.icmp_type, raw.icmp_code),
+            since=raw.since_ns,
+            total=raw.total,
+            packet=self._packet(raw),
+        )
+
     def _hold(self, raw: Any) -> None:
-        if len(self._pending) >= _PENDING_WALKS:
-            self._pending.pop(next(iter(self._pending)))
+        _make_room(self._pending)
         key = (raw.header.cpu, raw.walk)
         self._pending.setdefault(key, []).append(self._socket(raw.socket))
 
@@ -369,6 +441,7 @@ class Decoder:
             total=raw.total,
             walk=walk if raw.flags & MISS_WALKED else None,
             l3mdev_accept=bool(raw.flags & MISS_L3MDEV),
+            packet=self._packet(raw),
         )
 
     def _socket(self, raw: Any) -> SocketView:
@@ -421,16 +494,10 @@ def decode_count(key: MissKey, value: MissValue, now: int) -> MissCount:
     )
 
 
-def _received(raw: Any) -> IcmpReceived:
-    return IcmpReceived(
-        time=raw.header.time_ns,
-        datagram=_datagram(raw, raw.length),
-        netns=raw.netns,
-        netns_cookie=raw.netns_cookie,
-        icmp=ReceivedIcmp(_address(raw.icmp_from, raw.family), raw.icmp_type, raw.icmp_code),
-        since=raw.since_ns,
-        total=raw.total,
-    )
+def _make_room(pending: dict[Any, Any]) -> None:
+    """Forget the oldest, once there are too many."""
+    if len(pending) >= _PENDING:
+        del pending[next(iter(pending))]
 
 
 def _received_icmp(raw: Any) -> ReceivedIcmp | None:

@@ -1,4 +1,4 @@
-"""--all-icmp: requests for smaller datagrams are told too, in a trace of its own."""
+"""--all-icmp tells of requests for smaller datagrams too, --snaplen keeps payload: in one trace."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from tests.kernel.live import Live
 from tests.kernel.net import Namespace, ip
 from tests.kernel.tun import Elsewhere
+from tracer.events import Miss
+from tracer.recording.joined import Joined
 
 IP_MTU_DISCOVER, IP_PMTUDISC_PROBE = 10, 3
 IPV6_MTU_DISCOVER = 23
@@ -17,8 +19,8 @@ IPV6_MTU_DISCOVER = 23
 
 @pytest.fixture(scope="module")
 def all_icmp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A trace with --all-icmp."""
-    trace = Live(tmp_path_factory.mktemp("all-icmp"), "--all-icmp")
+    """A trace with --all-icmp, and --snaplen."""
+    trace = Live(tmp_path_factory.mktemp("all-icmp"), "--all-icmp", "--snaplen", "64")
     yield trace
     trace.stop()
 
@@ -76,3 +78,20 @@ def test_another_machine_asks_for_smaller_datagrams(
     live.incident(dport=7255)
     assert live.incidents(dport=7254) == []
     elsewhere.close()
+
+
+def test_payload_is_kept_as_far_as_asked_for(all_icmp: Live, box: Namespace) -> None:
+    """Ends the trace, for it reads its recording."""
+    box.udp().sendto(b"0123456789" * 10, ("127.0.0.1", 7256))
+    box.udp().sendto(b"short", ("127.0.0.1", 7257))
+    box.udp(family=socket.AF_INET6).sendto(b"0123456789" * 10, ("::1", 7258))
+    for port in (7256, 7257, 7258):
+        all_icmp.incident(dport=port)
+    all_icmp.stop()
+    with Joined((str(all_icmp.recording),)) as recording:
+        misses = [event for event in recording if isinstance(event, Miss)]
+    kept = {miss.datagram.dport: bytes.fromhex(miss.packet or "") for miss in misses}
+    # 64 bytes: what the IP header leaves of them.
+    assert kept[7256][28:] == (b"0123456789" * 4)[:36]
+    assert kept[7257][28:] == b"short"
+    assert kept[7258][48:] == (b"0123456789" * 2)[:16]

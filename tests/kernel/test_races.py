@@ -21,12 +21,17 @@ from tests.kernel.live import Live, checks, wait_for
 from tests.kernel.net import Namespace, arrival, received
 from tests.kernel.routed import FAMILIES, NUMBERS
 from tracer.events import Family
+from tracer.kernel.symbols import KALLSYMS
 
 ANY = {"ipv4": "0.0.0.0", "ipv6": "::"}
 # What the route gives a socket that connects to the peer.
 HERE = {"ipv4": "127.0.0.1", "ipv6": "fd00::8"}
 PEER = {"ipv4": "127.0.0.8", "ipv6": "fd00::8"}
 OTHER = {"ipv4": "127.0.0.1", "ipv6": "::1"}
+RECVERR = {
+    "ipv4": (socket.IPPROTO_IP, 11),  # IP_RECVERR
+    "ipv6": (socket.IPPROTO_IPV6, 25),  # IPV6_RECVERR
+}
 NO_PORTS = {socket.AF_INET: "UdpNoPorts", socket.AF_INET6: "Udp6NoPorts"}
 SENT = 3
 
@@ -34,6 +39,16 @@ SENT = 3
 @pytest.fixture(scope="module")
 def freezer(live: Live) -> Iterator[Freezer]:
     freezer = Freezer("udp_v4_rehash", "udp_v6_rehash", "__skb_checksum_complete")
+    yield freezer
+    freezer.close()
+
+
+@pytest.fixture(scope="module")
+def telling(live: Live) -> Iterator[Freezer]:
+    """Where errors are told, as in tracer/kernel/probes.py: before udptrace's probe, for it is the
+    later one of the two."""
+    has_one_caller = " sk_error_report\n" in KALLSYMS.read_text()
+    freezer = Freezer("sk_error_report" if has_one_caller else "sock_def_error_report")
     yield freezer
     freezer.close()
 
@@ -181,3 +196,34 @@ def _send_unchecked(port: int) -> None:
     header = header[:6] + struct.pack(">H", 0xFFFF - total % 0xFFFF)
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
         raw.sendto(header + bytes(200), ("127.0.0.1", 0))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_error_that_is_read_before_the_probe_sees_it(
+    live: Live, home: Namespace, telling: Freezer, family: Family
+) -> None:
+    """A reader on another processor takes it between its being set and its being reported."""
+    client = home.udp(family=NUMBERS[family])
+    client.connect((OTHER[family], 7648))
+    with telling.held(partial(client.send, b"nobody")), pytest.raises(ConnectionRefusedError):
+        client.recv(1, socket.MSG_DONTWAIT)
+    assert _errors(live, 7648, family) == ["ECONNREFUSED"]
+    client.close()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_error_that_is_read_lookalike_the_queue_is_reported_first(
+    live: Live, home: Namespace, family: Family
+) -> None:
+    """With IP_RECVERR there is a report with nothing to be read yet; it is no second error."""
+    client = home.udp(family=NUMBERS[family])
+    client.setsockopt(*RECVERR[family], 1)
+    client.connect((OTHER[family], 7649))
+    client.send(b"nobody")
+    assert _errors(live, 7649, family) == ["ECONNREFUSED"]
+    client.close()
+
+
+def _errors(live: Live, port: int, family: Family) -> list[str]:
+    """The errors told of a port's one incident."""
+    return [told["error"] for told in live.incident(dport=port, family=family)["told"]]

@@ -19,6 +19,7 @@ from tracer.cli.main import main
 from tracer.errors import StartError
 from tracer.events import Event
 from tracer.findings import Finding, degraded
+from tracer.kernel.program import Variant
 
 EVERY_MS = 20
 
@@ -38,7 +39,7 @@ class Session:
     missing = (("autobind", "no such symbol"),)
     lacking: tuple[Finding, ...] = ()
 
-    def __init__(self, lookups: bool, phases: Phases, all_icmp: bool) -> None:
+    def __init__(self, variant: Variant, phases: Phases) -> None:
         if os.environ.get("FAKE_SESSION") == "broken":
             raise StartError("this kernel has no kprobes", "boot another one")
         if os.environ.get("FAKE_SESSION") == "unprivileged":

@@ -571,12 +571,13 @@ def test_a_full_disk_under_the_recording_only() -> None:
     done = run("-f", "json", "--duration", "2", "-w", "/dev/full", command=FAKE)
     assert done.returncode == 1
     assert done.stdout.count('"incident"') > 20
-    first, summary, last = done.stderr.splitlines()
+    # A machine with very many sockets has a summary of more than one line.
+    first, *summary, last = done.stderr.splitlines()
     assert first == (
         "udptrace: /dev/full: cannot be written: No space left on device;"
         " the trace goes on without its recording"
     )
-    assert "misses" in summary
+    assert "misses" in " ".join(summary)
     assert last == "udptrace: /dev/full: the recording is not complete"
 
 

@@ -16,7 +16,7 @@ from tracer.errors import StartError
 from tracer.findings import Finding, broken, degraded, ok
 from tracer.kernel import features, selftest
 from tracer.kernel.probes import PROBES, Probe
-from tracer.kernel.program import AttachError
+from tracer.kernel.program import AttachError, Variant
 from tracer.kernel.provocation import Provocation
 from tracer.kernel.selftest import Proof
 from tracer.render import findings as rendering
@@ -65,8 +65,8 @@ class Machine:
             raise self.btf
         return self.layout
 
-    def program(self, bcc: Any, layout: dict[str, int], lookups: bool) -> Machine:
-        assert (bcc.__version__, layout, lookups) == ("0.31.0", self.layout, True)
+    def program(self, bcc: Any, layout: dict[str, int], variant: Variant) -> Machine:
+        assert (bcc.__version__, layout, variant) == ("0.31.0", self.layout, Variant())
         if self.compiler:
             raise self.compiler
         return self

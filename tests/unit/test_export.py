@@ -173,6 +173,52 @@ def test_checksums_are_those_of_known_packets() -> None:
     assert icmp.data[20:24].hex() == "0303fcf1"
 
 
+V4 = gram("192.0.2.1:1", "192.0.2.2:2", length=12)
+SEEN4 = "450000200001400040110000c0000201c000020200010002000c0000" + "68656c70"
+SEEN6 = "6000000000091140" + "20010db8" + "00" * 11 + "01" + "20010db8" + "00" * 11 + "02"
+LENIENT = gram("2001:db8::1:1", "2001:db8::2:2", length=9)
+
+
+@pytest.mark.parametrize(
+    ("datagram", "recorded", "length"),
+    [(V4, SEEN4, 32), (V4, SEEN4[:56], 32), (LENIENT, SEEN6 + "00010002000900006a", 49)],
+    ids=["all", "headers", "IPv6"],
+)
+def test_bytes_that_were_recorded_are_the_packet(datagram: Any, recorded: str, length: int) -> None:
+    packet = datagram_packet(datagram, recorded)
+    assert (packet.data.hex(), packet.length, packet.recorded) == (recorded, length, True)
+    icmp = icmp_packet(datagram, PORT4 if datagram.family == "ipv4" else PORT6, recorded)
+    assert icmp.data.hex().endswith(recorded)
+    assert not icmp.recorded
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    ["", "45", "zz", SEEN4.replace("c0000202", "c0000203"), SEEN6, "6" + SEEN4[1:]],
+    ids=["none", "cut", "no hex", "another destination", "another family", "another version"],
+)
+def test_recorded_lookalike_of_another_datagram(recorded: str) -> None:
+    assert datagram_packet(V4, recorded) == datagram_packet(V4)
+
+
+def test_an_icmp_quotes_no_more_than_its_kernel_would() -> None:
+    long = SEEN4 + "00" * 1000
+    assert len(icmp_packet(V4, PORT4, long).data) == 576
+
+
+def test_the_comment_says_how_many_bytes_were_not_kept(tmp_path: Path) -> None:
+    events = [header(), replace(miss(1000, V4), packet=SEEN4[:56]), *six()[1:]]
+    done = invoke(
+        "export", "--to", "pcapng", "-o", str(tmp_path / "out"), write(tmp_path / "in", events)
+    )
+    assert done.exit_code == 0, done.stderr
+    first = packets(tmp_path / "out")[0]
+    assert (first["frame"]["frame.len"], first["frame"]["frame.cap_len"]) == ("32", "28")
+    assert first["ip"]["ip.id"] == "0x0001"
+    text = tool("tshark", "-r", str(tmp_path / "out"), "-T", "fields", "-e", "frame.comment")
+    assert "udptrace: as it was seen; 4 bytes more were not kept (--snaplen)" in text
+
+
 def test_a_long_comment_is_cut_between_characters() -> None:
     packet = datagram_packet(TO_V6)
     block = pcapng.packet(0, 1, packet, ["\u20ac" * 30_000], "in")

@@ -14,6 +14,7 @@ TABLE = TOP / "docs/scenarios.md"
 NOT_SCENARIOS = {
     "test_matcher.py",
     "test_matcher_vrf.py",
+    "test_check.py",
     "test_doctor.py",
     "test_failures.py",
     "test_privileges.py",
@@ -23,6 +24,7 @@ NOT_SCENARIOS = {
     "test_privileges_podman.py",
     "test_flight.py",
     "test_recording.py",
+    "test_sockets.py",
     "test_loss.py",
     "test_lockdown.py",
 }

@@ -65,6 +65,58 @@ def test_an_error_keeps_the_icmp_it_came_from() -> None:
     assert event.icmp is None
 
 
+@pytest.mark.parametrize(
+    ("family", "kind", "code", "errno"),
+    [
+        (socket.AF_INET, 3, 3, 111),
+        (socket.AF_INET, 3, 13, 113),
+        (socket.AF_INET, 3, 16, 71),
+        (socket.AF_INET, 11, 1, 113),
+        (socket.AF_INET, 8, 0, 0),
+        (socket.AF_INET6, 1, 4, 111),
+        (socket.AF_INET6, 1, 1, 13),
+        (socket.AF_INET6, 1, 7, 71),
+        (socket.AF_INET6, 2, 0, 90),
+    ],
+)
+def test_an_error_that_was_read_at_once_is_what_its_icmp_stands_for(
+    family: int, kind: int, code: int, errno: int
+) -> None:
+    raw = wire.WireErrorRecord(error=0, icmp_family=family, icmp_type=kind, icmp_code=code)
+    raw.socket = wire_socket()
+    event = decoder().decode(header(raw, wire.ERROR))
+    assert isinstance(event, SockError)
+    assert event.errno == errno
+
+
+def packet(data: bytes, owner: int, cpu: int = 1) -> bytes:
+    """A record of a datagram's first bytes, as long as they are."""
+    raw = wire.WirePacket(owner=owner)
+    whole = header(raw, wire.PACKET, cpu=cpu)[: wire.WirePacket.data.offset] + data
+    raw = wire.WirePacket.from_buffer_copy(whole.ljust(ctypes.sizeof(wire.WirePacket)))
+    raw.header.size = len(whole)
+    return bytes(raw)[: len(whole)] + b"\0" * (-len(whole) % 8)
+
+
+def test_a_datagrams_first_bytes_come_with_their_miss_and_no_other() -> None:
+    events = decoder()
+    assert events.decode(packet(b"\x45\x00" * 14, owner=1000)) is None
+    assert events.decode(packet(b"\x45\x01" * 14, owner=1000, cpu=0)) is None
+    assert events.decode(packet(b"", owner=3000)) is None
+    misses = [
+        events.decode(header(wire_miss(5), wire.MISS, time_ns=time)) for time in (1000, 2000, 3000)
+    ]
+    kept = [miss.packet for miss in misses if isinstance(miss, Miss)]
+    assert kept == ["4500" * 14, None, ""]
+
+
+def test_packets_whose_miss_was_lost_do_not_pile_up() -> None:
+    events = decoder()
+    for owner in range(5000):
+        events.decode(packet(b"E", owner))
+    assert len(events._packets) <= 1024
+
+
 def test_an_icmp_received_has_its_sender_and_the_datagram_quoted() -> None:
     raw = wire.WireReceived(
         family=socket.AF_INET6, sport=56789, dport=53, netns=NETNS, icmp_type=1, icmp_code=4,
@@ -171,8 +223,19 @@ def test_identities_tell_no_kernel_address_and_differ_between_traces() -> None:
         header(wire.WireClose(), wire.CONNECT),
         header(wire.WireClose(), 99),
         b"\x04\x63" + header(wire.WireClose(), wire.CLOSE)[2:],
+        header(wire.WirePacket(), wire.PACKET)[:-9],
+        bytes(wire.WireHeader(wire.PACKET, wire.WIRE_VERSION, 16)),
     ],
-    ids=["empty", "short", "truncated", "wrong size", "unknown kind", "other version"],
+    ids=[
+        "empty",
+        "short",
+        "truncated",
+        "wrong size",
+        "unknown kind",
+        "other version",
+        "cut",
+        "none",
+    ],
 )
 def test_what_is_not_a_record_is_refused(record: bytes) -> None:
     with pytest.raises(WireError):

@@ -37,6 +37,7 @@ class TraceOptions:
     ready_file: str | None
     lookups: str | None
     all_icmp: bool
+    snaplen: int
     verbose: bool
     write: str | None
     selection: tuple[tuple[str, str], ...]
@@ -100,12 +101,13 @@ def wants_lookups(choice: str | None, ring_ns: int | None) -> bool:
 
 def _open_session(options: TraceOptions) -> Session:
     """Probes attached and proven; BCC is imported here and not before."""
+    from tracer.kernel.program import Variant
     from tracer.kernel.session import Phases, Session
 
     phases = Phases()
     lookups = wants_lookups(options.lookups, options.ring_ns)
     try:
-        session = Session(lookups=lookups, phases=phases, all_icmp=options.all_icmp)
+        session = Session(Variant(lookups, options.all_icmp, options.snaplen), phases)
     except StartError as error:
         # Where the remedy is a command of ours, that one tells the rest.
         more = "" if PROG in error.remedy else f"; `{PROG} doctor` says what else is in the way"

@@ -11,7 +11,7 @@ from tracer.errors import StartError
 from tracer.findings import Finding, failed, unknown
 from tracer.kernel import features
 from tracer.kernel.probes import PROBES
-from tracer.kernel.program import Program, import_bcc, read_definitions
+from tracer.kernel.program import Program, Variant, import_bcc, read_definitions
 from tracer.kernel.selftest import Proof
 from tracer.kernel.trial import Trial
 from tracer.wire import Decoder
@@ -55,7 +55,9 @@ class Start:
             self._take(unknown("BPF program", self._not_tried))
         else:
             limit = features.memlock_limit()
-            program = self._step("BPF program", lambda: Program(bcc, layout, True), kernel.program)
+            program = self._step(
+                "BPF program", lambda: Program(bcc, layout, Variant()), kernel.program
+            )
             self._take_all(kernel.memlock(limit, loaded=program is not None))
             if program is not None:
                 with closing(program):

@@ -17,7 +17,7 @@ from tracer.render.escape import line, name
 from tracer.render.report_parts import moment_text
 from tracer.summary import many
 
-_RECONSTRUCTED = "reconstructed from the recorded headers; the payload was not kept"
+_RECONSTRUCTED = "reconstructed from the recorded headers"
 
 # Of an ICMP that is not in the file.
 _NO_ICMP = {
@@ -38,7 +38,7 @@ class Capture:
     def pieces(self, header: Header, incidents: Iterable[Incident]) -> Iterator[bytes]:
         """The file's blocks, an interface before its first packet."""
         host, system = name(header.host), f"Linux {name(header.kernel)}"
-        comment = f"incidents on {host}, {system}; packets {_RECONSTRUCTED}"
+        comment = f"incidents on {host}, {system}; of each the first miss, and the ICMP about it"
         yield pcapng.section(f"udptrace {__version__}", comment)
         numbers: dict[tuple[int, int, str], int] = {}
         for incident in incidents:
@@ -61,20 +61,29 @@ def _packets(incident: Incident) -> Iterator[tuple[Packet, list[str], pcapng.Dir
     """The datagram and its ICMP, with their comments. Raises NoPacket."""
     if incident.time is None or not 0 <= incident.time <= _LAST_TIME:
         raise NoPacket("no time")
-    d, icmp = incident.datagram, incident.icmp
     elsewhere = incident.cause is Cause.REMOTE
-    no_icmp = _NO_ICMP.get(icmp.status)
-    notes = [f"udptrace: {_RECONSTRUCTED}"]
+    no_icmp = _NO_ICMP.get(incident.icmp.status)
+    packet = datagram_packet(incident.datagram, incident.packet)
+    notes = [_how(packet)]
     if elsewhere:
         notes.append("sent some time before; the time is that of the ICMP that came in")
     comments = [_verdict(incident, no_icmp), *notes]
-    yield datagram_packet(d), comments, "out" if elsewhere else "in"
+    yield packet, comments, "out" if elsewhere else "in"
     if no_icmp is None:
         told = [phrases.told(told, incident).replace("\u00a0", " ") for told in incident.told]
         about = [f"ICMP about incident {line(incident.id)}: {_headline(incident)}"]
         about += [f"told: {text}" for text in told]
-        icmp_notes = [f"udptrace: {_RECONSTRUCTED}"]
-        yield icmp_packet(d, icmp), ["\n".join(about), *icmp_notes], "in" if elsewhere else "out"
+        packet = icmp_packet(incident.datagram, incident.icmp, incident.packet)
+        yield packet, ["\n".join(about), _how(packet)], "in" if elsewhere else "out"
+
+
+def _how(packet: Packet) -> str:
+    """Where the bytes of a packet are from."""
+    if not packet.recorded:
+        return f"udptrace: {_RECONSTRUCTED}"
+    missing = packet.length - len(packet.data)
+    more = f"; {many(missing, 'byte')} more were not kept (--snaplen)" if missing else ""
+    return f"udptrace: as it was seen{more}"
 
 
 def _interface(incident: Incident, host: str) -> tuple[str, str]:

@@ -1,8 +1,8 @@
-"""The datagram that missed and the ICMP about it, as packets rebuilt from what is recorded of them.
+"""The datagram that missed and the ICMP about it, as packets: as recorded, or rebuilt.
 
-The recording has a datagram's ends and length, not its bytes: what else an IP header says is filled
-in with usual values, and every packet made here is said to be reconstructed. A recording that keeps
-a datagram's first bytes would have them used in `datagram_packet`, and in the ICMP that quotes it.
+Where the recording has a datagram's first bytes, they are the packet. Else only its ends and its
+length are known; what more an IP header says is filled in with usual values, and such a packet is
+said to be reconstructed, as every ICMP is.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ from tracer.incident import Icmp
 _UDP, _ICMP, _ICMP6 = 17, 1, 58
 _TTL = 64
 _UDP_HEADER = 8
+_IP6_HEADER = 40
+
+# What an ICMP quotes at most: it has 576 bytes in all over IPv4 (net/ipv4/icmp.c:__icmp_send), and
+# IPv6's least MTU (net/ipv6/icmp.c:icmp6_send), with its headers.
+_QUOTED = {4: 576 - 20 - 8, 6: 1280 - 40 - 8}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -31,10 +36,33 @@ class Packet:
 
     data: bytes
     length: int
+    recorded: bool = False
+    """The bytes are those that were seen, not reconstructed."""
 
 
-def datagram_packet(datagram: Datagram) -> Packet:
-    """The headers of the datagram; its payload is not recorded. Raises NoPacket.
+def datagram_packet(datagram: Datagram, recorded: str | None = None) -> Packet:
+    """The datagram's first bytes, recorded in hex, or headers made for it. Raises NoPacket."""
+    return _recorded(datagram, recorded or "") or _rebuilt(datagram)
+
+
+def _recorded(datagram: Datagram, recorded: str) -> Packet | None:
+    """The bytes recorded; None for none, and for what is not this datagram."""
+    src, dst = _ends(datagram)
+    try:
+        data = bytes.fromhex(recorded)
+    except ValueError:
+        return None
+    if not data or data[0] >> 4 != src.version:
+        return None
+    addresses, at = (data[12:20], 2) if src.version == 4 else (data[8:40], 4)
+    if addresses != src.packed + dst.packed:
+        return None
+    length = int.from_bytes(data[at : at + 2], "big") + (0 if src.version == 4 else _IP6_HEADER)
+    return Packet(data, max(length, len(data)), recorded=True)
+
+
+def _rebuilt(datagram: Datagram) -> Packet:
+    """The headers of the datagram; its payload is not known. Raises NoPacket.
 
     The UDP checksum needs the payload: 0, "none", for IPv4; IPv6 has no such value, so it is right
     for a payload of zeros.
@@ -53,8 +81,8 @@ def datagram_packet(datagram: Datagram) -> Packet:
     return Packet(header + udp, len(header) + datagram.length)
 
 
-def icmp_packet(datagram: Datagram, icmp: Icmp) -> Packet:
-    """The ICMP about it, which quotes the headers. Raises NoPacket.
+def icmp_packet(datagram: Datagram, icmp: Icmp, recorded: str | None = None) -> Packet:
+    """The ICMP about it, which quotes what is known of it, as far as an ICMP may. Raises NoPacket.
 
     It comes from who sent it, where that is recorded, else from the datagram's destination.
     """
@@ -62,7 +90,7 @@ def icmp_packet(datagram: Datagram, icmp: Icmp) -> Packet:
     sender = _address(icmp.sender) if icmp.sender else dst
     if sender.version != src.version:
         raise NoPacket("an ICMP of another family")
-    quoted = datagram_packet(datagram).data
+    quoted = datagram_packet(datagram, recorded).data[: _QUOTED[src.version]]
     try:
         head = struct.pack("!BBHI", icmp.type, icmp.code, 0, 0)
     except struct.error:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tracer.kernel.layout import charges_memlock, definitions
 from tracer.kernel.probes import Probe
 from tracer.kernel.quiet import captured_stderr
 from tracer.resources import bpf_dir
-from tracer.wire import LOSS_NAMES, MissKey, MissValue
+from tracer.wire import LOSS_NAMES, PACKET_BYTES, MissKey, MissValue
 
 # Nodes of a hash chain looked at for one miss. A slot is shared by other ports and namespaces, so a
 # few of them may be strangers'; the verifier's time grows with it (0.07 s for 256).
@@ -34,6 +35,18 @@ class AttachError(Exception):
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason)
         self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What the probes are compiled to do."""
+
+    lookups: bool = True
+    """The probe on the receive path, without which verdicts rest on the skb and the walk."""
+    all_icmp: bool = False
+    """Tell "fragmentation needed" too."""
+    snaplen: int = 0
+    """Bytes kept of a datagram that missed, from its IP header on; its headers at least."""
 
 
 def import_bcc() -> Any:
@@ -68,21 +81,19 @@ class Program:
     Raises StartError from the constructor when it cannot be compiled.
     """
 
-    def __init__(
-        self, bcc: Any, layout: dict[str, int], lookups: bool, all_icmp: bool = False
-    ) -> None:
+    def __init__(self, bcc: Any, layout: dict[str, int], variant: Variant) -> None:
         self._bcc = bcc
         self._records: list[bytes] = []
         constants = {
             **layout,
             "WALK_NODES": WALK_NODES,
-            "LOOKUPS": int(lookups),
-            "ALL_ICMP": int(all_icmp),
+            "LOOKUPS": int(variant.lookups),
+            "ALL_ICMP": int(variant.all_icmp),
+            "SNAPLEN": variant.snaplen,
+            # A multiple of 8, as the rest of its struct.
+            "PACKET_BYTES": max(PACKET_BYTES, -(-variant.snaplen // 8) * 8),
         }
-        self._bpf = _compile(bcc, constants)
-        # BCC would clean up once more at exit, with a traceback when a second Ctrl-C has cut
-        # `close` short; what is then still attached goes with the process.
-        atexit.unregister(self._bpf.cleanup)
+        self._bpf = compile_source(bcc, "udptrace.c", constants)
         self._misses = self._bpf.get_table(b"misses", keytype=MissKey, leaftype=MissValue)
         self._losses = self._bpf[b"losses"]
         self._bpf[b"events"].open_ring_buffer(self._take)
@@ -179,7 +190,8 @@ class Program:
         return len(attached) == len(names)
 
 
-def _compile(bcc: Any, constants: dict[str, int]) -> Any:
+def compile_source(bcc: Any, main: str, constants: dict[str, int]) -> Any:
+    """The BPF object of a file in bpf/, its maps made. Raises StartError."""
     source = bpf_dir()
     # BCC looks here instead of for the running kernel's headers, which need not be installed.
     os.environ["BCC_KERNEL_SOURCE"] = str(source / "stubs")
@@ -187,12 +199,15 @@ def _compile(bcc: Any, constants: dict[str, int]) -> Any:
     with captured_stderr() as printed:
         try:
             bpf = bcc.BPF(
-                text=_whole(source / "udptrace.c").encode(),
+                text=_whole(source / main).encode(),
                 cflags=[*flags, f"-I{source}", "-Wno-unused-command-line-argument"],
             )
         except Exception as error:
             failure = error
         else:
+            # BCC would clean up once more at exit, with a traceback when a second Ctrl-C has cut
+            # `close` short; what is then still attached goes with the process.
+            atexit.unregister(bpf.cleanup)
             return bpf
     why = _first_error(printed.text) or str(failure)
     raise StartError(f"the probes cannot be compiled ({why})", _remedy(why)) from failure

@@ -10,7 +10,7 @@ from tracer.events import Event, Loss
 from tracer.kernel import features, memory
 from tracer.kernel.misses import MissTable
 from tracer.kernel.probes import LOOKUPS, PROBES
-from tracer.kernel.program import Program, import_bcc, read_definitions
+from tracer.kernel.program import Program, Variant, import_bcc, read_definitions
 from tracer.kernel.selftest import Proof
 from tracer.kernel.symbols import CallerNames
 from tracer.kernel.trial import Trial
@@ -37,14 +37,10 @@ class Phases:
 class Session:
     """Attached and proven probes. Raises StartError, one line, when that cannot be had.
 
-    ``lookups=False`` leaves the probe on the receive path out: verdicts then rest on the skb and
-    the walk. ``all_icmp`` tells "fragmentation needed" too. Events come from `poll`, in the order
-    the kernel sent them.
+    Events come from `poll`, in the order the kernel sent them.
     """
 
-    def __init__(
-        self, lookups: bool = True, phases: Phases | None = None, all_icmp: bool = False
-    ) -> None:
+    def __init__(self, variant: Variant, phases: Phases | None = None) -> None:
         phases = phases or Phases()
         self.lacking = features.check()
         """What the trace will lack, by what this process may not do."""
@@ -52,7 +48,7 @@ class Session:
         phases.done("import BCC")
         layout = read_definitions()
         phases.done("read BTF")
-        self._program = Program(bcc, layout, lookups, all_icmp)
+        self._program = Program(bcc, layout, variant)
         phases.done("compile")
         self.probes: tuple[str, ...] = ()
         """The kernel functions probed, as the symbols they are on; all proven."""
@@ -67,7 +63,7 @@ class Session:
         self._queued: list[Event] = []
         self._fates_known = False  # until the self-test has shown it
         try:
-            trial = Trial(self._program, [p for p in PROBES if lookups or p not in LOOKUPS])
+            trial = Trial(self._program, [p for p in PROBES if variant.lookups or p not in LOOKUPS])
             trial.require()
             phases.done("load and attach")
             memory.release()

@@ -17,6 +17,7 @@ DOUBTS = {
     "netns": "misses are missing altogether",
     "fate": "whether an ICMP left is not known for some",
     "received": "what other machines refused may be told late, or without who was told",
+    "packet": "an export has reconstructed headers for some datagrams",
 }
 """By the names of `events.LOSSES`."""
 

@@ -38,6 +38,9 @@ class View(Protocol):
     def counters(self) -> snmp.Values:
         """The kernel's counters (`tracer.system.snmp.WANTED`)."""
 
+    def run(self, function: Callable[[], T]) -> T | None:
+        """The result of a function that must run in the namespace; None where that cannot be."""
+
 
 class Inside:
     """The namespace that the thread is in."""
@@ -61,6 +64,10 @@ class Inside:
     def counters(self) -> snmp.Values:
         """From /proc/net/snmp."""
         return snmp.read_counters()
+
+    def run(self, function: Callable[[], T]) -> T | None:
+        """Here it can."""
+        return function()
 
 
 class Outside:
@@ -89,6 +96,10 @@ class Outside:
     def counters(self) -> snmp.Values:
         """From its snmp and snmp6."""
         return snmp.read_counters(self._directory)
+
+    def run(self, function: Callable[[], T]) -> T | None:
+        """Here it cannot."""
+        return None
 
 
 def look(netns: Netns, read: Callable[[View], T]) -> T:
