@@ -19,7 +19,6 @@ from tracer.events import (
     Miss,
     SockError,
     SocketView,
-    Task,
     Translation,
 )
 from tracer.incident import (
@@ -38,6 +37,7 @@ from tracer.incident import (
 from tracer.inhabitants import Inhabitants
 from tracer.match import Mismatch, is_connected
 from tracer.namespaces import Namespaces
+from tracer.naming import Names
 from tracer.provenance import Field, History, Unseen, setting, value
 from tracer.socktable import SocketRecord, SocketTable
 from tracer.timefmt import NS, Anchor
@@ -59,7 +59,7 @@ _UNTRACED: dict[Field, str] = {
 }
 
 
-class Describer:
+class Describer(Names):
     """Turns views, records and tasks into the incident's parts, by one clock anchor."""
 
     def __init__(
@@ -69,14 +69,8 @@ class Describer:
         anchor: Anchor | None,
         inhabitants: Inhabitants | None = None,
     ) -> None:
+        super().__init__(namespaces, anchor, inhabitants)
         self._table = table
-        self._inhabitants = inhabitants or Inhabitants(0)
-        self._namespaces = namespaces
-        self._anchor = anchor
-
-    def time(self, monotonic: int) -> int | None:
-        """UTC nanoseconds; None where the trace has no clock."""
-        return None if self._anchor is None else self._anchor.utc(monotonic)
 
     def datagram(self, miss: Miss) -> Datagram:
         """The datagram, its interface by name where only the number was told."""
@@ -94,26 +88,20 @@ class Describer:
         b, netns = translation.before, self.netns(translation.netns, translation.netns_cookie)
         return Nat(b.src, b.sport, b.dst, b.dport, netns, translation.direction)
 
-    def netns(self, inum: int, cookie: int) -> Netns:
-        name = self._namespaces.name(inum, cookie)
-        # Containers that share the host's network do not make it theirs.
-        containers = self._namespaces.containers(inum, cookie) if name != "host" else ()
-        return Netns(inum, cookie, name, containers)
-
     def socket(self, view: SocketView, when: int) -> Socket:
         """A socket as ``view`` shows it at ``when``, with the history that led there."""
         record = self._table.record(view)
         connect = record.connect_for(view, when) if record else None
-        ends = _local_and_peer(view)
+        ends = local_and_peer(view)
         return Socket(
             netns=self.netns(view.netns, view.netns_cookie),
             family=view.family,
             state="ESTAB" if is_connected(view) else "UNCONN",
             local=ends.local,
             peer=ends.peer,
-            device=self._device(view),
+            device=self.device(view),
             v6only=view.v6only if view.family == "ipv6" else None,
-            port_origin=_port_origin(view),
+            port_origin=port_origin(view),
             inode=view.inode,
             cookie=view.cookie,
             uid=view.uid,
@@ -141,7 +129,7 @@ class Describer:
         return SetBy(
             call=call.op if call else None,
             time=self.time(call.time) if call else None,
-            by=self._task(call.task) if call else None,
+            by=self.task(call.task) if call else None,
             requested=_requested(call) if call else None,
             before=self._shown(call.before, field, family) if call else None,
             value=shown,
@@ -149,11 +137,11 @@ class Describer:
             why=self._why(found.unseen, field) if found.unseen else None,
             kept_by=self._kept_by(found.kept_by) if found.kept_by else None,
             connects=history.connects_by(when),
-            peer_before=_local_and_peer(call.before).peer if call and connected_before else None,
+            peer_before=local_and_peer(call.before).peer if call and connected_before else None,
         )
 
     def _kept_by(self, call: Call) -> KeptBy:
-        return KeptBy(call.op, self.time(call.time), self._task(call.task), _requested(call))
+        return KeptBy(call.op, self.time(call.time), self.task(call.task), _requested(call))
 
     def _shown(self, view: SocketView, field: Field, family: Family) -> str | None:
         """A field's value as a mismatch shows it; None for a peer or a port that is not set."""
@@ -161,7 +149,7 @@ class Describer:
             return view.local
         held = value(view, field, family)
         if field == "device":
-            return self._device(view) or "unbound"
+            return self.device(view) or "unbound"
         if field == "ipv6-only":
             return "ipv6" if held else "ipv4 and ipv6"
         return str(held) if held and not is_any(str(held)) else None
@@ -185,7 +173,7 @@ class Describer:
         if holders:
             return tuple(self._holder(holder) for holder in holders)
         if record is not None and record.task is not None:
-            return (self._task(record.task),)
+            return (self.task(record.task),)
         return ()
 
     def _holder(self, holder: Holder) -> Process:
@@ -193,35 +181,20 @@ class Describer:
         start = self._start(holder.start_ns)
         return Process(holder.pid, holder.comm, holder.fd, start, container)
 
-    def _task(self, task: Task) -> Process:
-        container = self._inhabitants.container(task.pid, task.start_ns)
-        return Process(task.pid, task.comm, None, self._start(task.start_ns), container)
-
-    def _start(self, boottime: int) -> int | None:
-        if not boottime or self._anchor is None:
-            return None
-        return self._anchor.utc_of_boottime(boottime)
-
-    def _device(self, view: SocketView) -> str | None:
-        if not view.device:
-            return None
-        links = self._namespaces.links(view.netns, view.netns_cookie)
-        return links.get(view.device, str(view.device))
-
     def _closed(self, record: SocketRecord) -> Closed | None:
         close = record.closed
         if close is None:
             return None
-        by = self._task(close.task)
+        by = self.task(close.task)
         return Closed(self.time(close.time), by, _told_before(record.told, close))
 
     def _connect(self, call: Call) -> Connect:
         return Connect(
             time=self.time(call.time),
-            by=self._task(call.task),
+            by=self.task(call.task),
             requested=endpoint(*call.requested) if call.requested else None,
-            before=_local_and_peer(call.before),
-            after=_local_and_peer(call.after),
+            before=local_and_peer(call.before),
+            after=local_and_peer(call.after),
             source=_source(call),
             error=errno_name(call.error) if call.error else None,
         )
@@ -230,7 +203,7 @@ class Describer:
         call = record.bound
         if call is None or call.after.lport != view.lport:
             return None
-        return Bind(self.time(call.time), self._task(call.task), call.op == "autobind")
+        return Bind(self.time(call.time), self.task(call.task), call.op == "autobind")
 
 
 def label(processes: Sequence[Process]) -> str:
@@ -271,12 +244,14 @@ def enter(netns: Netns) -> str | None:
     return None
 
 
-def _local_and_peer(view: SocketView) -> LocalAndPeer:
+def local_and_peer(view: SocketView) -> LocalAndPeer:
+    """A socket's ends as they are printed."""
     peer = endpoint(view.peer, view.pport) if is_connected(view) else None
     return LocalAndPeer(endpoint(view.local, view.lport), peer)
 
 
-def _port_origin(view: SocketView) -> Literal["bound", "kernel-chosen"] | None:
+def port_origin(view: SocketView) -> Literal["bound", "kernel-chosen"] | None:
+    """Where its port came from, by the lock that only a bind() to a port sets; None: not told."""
     if view.port_lock is None:
         return None
     return "bound" if view.port_lock else "kernel-chosen"

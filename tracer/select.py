@@ -20,6 +20,9 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 CONTAINER = "container"
 """The kind of pairs whose word is the id of a container: a replay's -c."""
 
+WHAT = "what"
+"""The kind of pairs whose word is a kind of transition."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -39,6 +42,8 @@ class Selection:
     families: tuple[Family, ...] = ()
     containers: tuple[str, ...] = ()
     """Ids of containers whose namespaces are targets: a replay's -c."""
+    what: tuple[str, ...] = ()
+    """Kinds of transitions; incidents have none."""
 
     def concerns(self, targets: TargetSet, episode: Episode) -> bool:
         """Whether an incident happens to one of the namespaces asked for."""
@@ -66,11 +71,12 @@ class Selection:
             (not self.causes or incident.cause in self.causes)
             and (not self.families or d.family in self.families)
             and (not self.ports or not ports.isdisjoint(self.ports))
-            and (not self.hosts or any(_within(end, self.hosts) for end in hosts))
-            and (not self.processes or any(map(self._named, _processes(incident))))
+            and (not self.hosts or any(is_within(end, self.hosts) for end in hosts))
+            and (not self.processes or any(map(self.names, _processes(incident))))
         )
 
-    def _named(self, process: Process) -> bool:
+    def names(self, process: Process) -> bool:
+        """Whether a process is asked for, by its number or its name."""
         return process.comm in self.processes or str(process.pid) in self.processes
 
 
@@ -90,10 +96,12 @@ def selection_of(pairs: Iterable[tuple[str, str]]) -> Selection:
         processes=tuple(found.get("process", ())),
         families=tuple(f for f in families if f in found.get("family", ())),
         containers=tuple(found.get(CONTAINER, ())),
+        what=tuple(found.get(WHAT, ())),
     )
 
 
-def _within(address: str, networks: Iterable[Network]) -> bool:
+def is_within(address: str, networks: Iterable[Network]) -> bool:
+    """Whether an address is in one of these networks."""
     end = ipaddress.ip_address(unmapped(address).split("%", 1)[0])
     return any(end in network for network in networks)
 
