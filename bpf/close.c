@@ -8,7 +8,7 @@ int close_enter(struct pt_regs *ctx) {
     if (!is_udp(sk))
         return 0;
     READ(port, sk + OFF_SKC_NUM);
-    if (!port)
+    if (!port && !STATES)
         return 0;
     event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {

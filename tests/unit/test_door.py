@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,10 @@ def test_a_snapshot_from_outside_says_so_once(
         " no permission to enter"
     )
     assert {e.source for e in taken.events if isinstance(e, SocketSeen)} <= {"proc"}
+
+
+def test_the_ports_to_choose_from_are_told_from_inside_alone() -> None:
+    first, last, _ = Inside().port_range()
+    assert 0 < first < last < 65536
+    with pytest.raises(PermissionError):
+        Outside(Path("/proc/self/net")).port_range()

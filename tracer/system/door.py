@@ -6,6 +6,7 @@ From outside there is /proc/PID/net of a process in it. Who asks does not care w
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -15,6 +16,8 @@ from tracer.system.netns import Forbidden, Netns, in_netns, netns_cookie, netns_
 from tracer.system.sockets import Dump, proc_sockets, udp_sockets
 
 T = TypeVar("T")
+
+_SYSCTLS = Path("/proc/sys/net/ipv4")
 
 NOT_ENTERED = "no permission to enter"
 """Why udp_diag was not used from outside."""
@@ -37,6 +40,9 @@ class View(Protocol):
 
     def counters(self) -> snmp.Values:
         """The kernel's counters (`tracer.system.snmp.WANTED`)."""
+
+    def port_range(self) -> tuple[int, int, str]:
+        """The first and the last port the kernel chooses from, and those reserved among them."""
 
 
 class Inside:
@@ -61,6 +67,11 @@ class Inside:
     def counters(self) -> snmp.Values:
         """From /proc/net/snmp."""
         return snmp.read_counters()
+
+    def port_range(self) -> tuple[int, int, str]:
+        """From /proc/sys, which shows those of who looks."""
+        first, last = (_SYSCTLS / "ip_local_port_range").read_text().split()
+        return int(first), int(last), (_SYSCTLS / "ip_local_reserved_ports").read_text().strip()
 
 
 class Outside:
@@ -89,6 +100,10 @@ class Outside:
     def counters(self) -> snmp.Values:
         """From its snmp and snmp6."""
         return snmp.read_counters(self._directory)
+
+    def port_range(self) -> tuple[int, int, str]:
+        """Not told."""
+        raise PermissionError(errno.EPERM, NOT_ENTERED)
 
 
 def look(netns: Netns, read: Callable[[View], T]) -> T:
