@@ -22,6 +22,7 @@ NOT_SCENARIOS = {
     "test_direction.py",
     "test_privileges_podman.py",
     "test_flight.py",
+    "test_states.py",
     "test_recording.py",
     "test_loss.py",
     "test_lockdown.py",

@@ -7,7 +7,7 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import click
@@ -61,6 +61,23 @@ def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+def split_words(known: Collection[str]) -> Callable[..., tuple[str, ...] | None]:
+    """A callback for a list of known words with commas between them."""
+
+    def callback(
+        ctx: click.Context, param: click.Parameter, value: str | None
+    ) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        words = tuple(word.strip() for word in value.split(","))
+        for word in words:
+            if word not in known:
+                raise click.BadParameter(f"{word!r} is not one of {', '.join(known)}", ctx, param)
+        return words
+
+    return callback
 
 
 json_or_text_option = click.option(
@@ -131,24 +148,66 @@ def _network(ctx: click.Context, param: click.Parameter, value: tuple[str, ...])
 
 def selecting(function: F) -> F:
     """The filters as options; the command gets them as one ``selection`` of (kind, word) pairs."""
+    return _selecting(function, _filter_options)
 
+
+def selecting_sockets(function: F) -> F:
+    """The same for a command about sockets: those of the filters that a socket can pass."""
+    return _selecting(function, _socket_filter_options)
+
+
+def selecting_transitions(function: F) -> F:
+    """The same for a command about what becomes of sockets."""
+    return _selecting(function, _transition_filter_options)
+
+
+def _selecting(function: F, options: Callable[[F], F]) -> F:
     @functools.wraps(function)
-    def command(**options: Any) -> Any:
-        pairs = [(kind, str(word)) for kind in _FILTERS for word in options.pop(kind)]
+    def command(**given: Any) -> Any:
+        pairs = [(kind, str(word)) for kind in _FILTERS for word in given.pop(kind, ())]
         for flag, family in (("only4", "ipv4"), ("only6", "ipv6")):
-            if options.pop(flag):
+            if given.pop(flag):
                 pairs.append(("family", family))
-        direction = options.pop("direction")
+        direction = given.pop("direction", None)
         if direction:
             pairs.append(("direction", direction))
-        return function(selection=tuple(pairs), **options)
+        return function(selection=tuple(pairs), **given)
 
-    return _filter_options(command)  # type: ignore[return-value]
+    return options(command)  # type: ignore[arg-type]
 
 
 _FILTERS = ("cause", "port", "host", "process")
 
-_filter_options = _all_of(
+
+def _ends_options(of: str, at_port: str, at_host: str, whose: str) -> Callable[[F], F]:
+    """Filters by either end, by process and by family; the words say of what."""
+    return _all_of(
+        click.option(
+            "--port",
+            type=click.IntRange(1, 65535),
+            metavar="PORT",
+            multiple=True,
+            help=f"... {at_port} this port.",
+        ),
+        click.option(
+            "--host",
+            metavar="ADDRESS[/BITS]",
+            multiple=True,
+            callback=_network,
+            help=f"... {at_host} this address or network.",
+        ),
+        click.option(
+            "--process",
+            metavar="PID|NAME",
+            multiple=True,
+            help=f"... {whose}.",
+        ),
+        click.option("-4", "--ipv4", "only4", is_flag=True, help=f"... of IPv4 {of}."),
+        click.option("-6", "--ipv6", "only6", is_flag=True, help=f"... of IPv6 {of}."),
+    )
+
+
+_filter_options: Callable[[Any], Any] = _all_of(
     click.option(
         "--direction",
         type=click.Choice(["in", "out", "both"]),
@@ -161,28 +220,23 @@ _filter_options = _all_of(
         multiple=True,
         help="Show only incidents with this cause. May be repeated, as those below.",
     ),
-    click.option(
-        "--port",
-        type=click.IntRange(1, 65535),
-        metavar="PORT",
-        multiple=True,
-        help="... of datagrams from or to this port.",
+    _ends_options(
+        "datagrams",
+        "of datagrams from or to",
+        "of datagrams from or to",
+        "whose socket, sender or told socket is this process's",
     ),
-    click.option(
-        "--host",
-        metavar="ADDRESS[/BITS]",
-        multiple=True,
-        callback=_network,
-        help="... of datagrams from or to this address or network.",
-    ),
-    click.option(
-        "--process",
-        metavar="PID|NAME",
-        multiple=True,
-        help="... whose socket, sender or told socket is this process's.",
-    ),
-    click.option("-4", "--ipv4", "only4", is_flag=True, help="... of IPv4 datagrams."),
-    click.option("-6", "--ipv6", "only6", is_flag=True, help="... of IPv6 datagrams."),
+)
+
+_socket_filter_options: Callable[[Any], Any] = _ends_options(
+    "sockets", "with either end at", "with either end in", "held by this process"
+)
+
+_transition_filter_options: Callable[[Any], Any] = _ends_options(
+    "sockets",
+    "with either end at, or asked for,",
+    "with either end in, or asked for in,",
+    "made by a call of this process",
 )
 
 bounds_options = _all_of(
@@ -208,7 +262,7 @@ closed_window_option = click.option(
     help="How long a closed socket is remembered as a cause.  [default: 60s]",
 )
 
-trace_options = _all_of(
+run_options = _all_of(
     click.option(
         "--wait",
         is_flag=True,
@@ -222,16 +276,29 @@ trace_options = _all_of(
         help="End after so long: 30, 30s, 5m, 1h.",
     ),
     click.option(
-        "--count",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="End after so many distinct incidents.",
-    ),
-    click.option(
         "--ready-file",
         metavar="FILE",
         type=click.Path(dir_okay=False),
         help="Create FILE once every probe is attached and proven.",
+    ),
+    click.option(
+        "--settle",
+        "settle_ns",
+        metavar="DURATION",
+        callback=duration_ns,
+        help="How long what happened is held for what belongs to it; a slow or emulated machine "
+        "may need more.  [default: 200ms]",
+    ),
+    click.option("-v", "--verbose", is_flag=True, help="Tell the phases of the start on stderr."),
+)
+
+trace_options = _all_of(
+    run_options,
+    click.option(
+        "--count",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="End after so many distinct incidents.",
     ),
     click.option(
         "--lookups",
@@ -252,15 +319,6 @@ trace_options = _all_of(
         help="Keep so many bytes of a datagram that missed, its payload among them, for "
         "`export --to pcapng`; up to 2048.  [default: its headers]",
     ),
-    click.option(
-        "--settle",
-        "settle_ns",
-        metavar="DURATION",
-        callback=duration_ns,
-        help="How long a miss is held for what belongs to it; a slow or emulated machine may need "
-        "more.  [default: 200ms]",
-    ),
-    click.option("-v", "--verbose", is_flag=True, help="Tell the phases of the start on stderr."),
 )
 
 
