@@ -473,14 +473,14 @@ class Incident:
             "mono_ns": self.mono_ns,
             "last_time": _time(self.last_time),
             "count": self.count,
-            "datagram": _datagram_json(self.datagram),
+            "datagram": datagram_json(self.datagram),
             "nat": self.nat and self.nat.to_json(),
             "netns": self.netns.to_json(),
             "icmp": self.icmp.to_json(),
             "lookup": self.lookup.to_json(),
             "cause": self.cause.value,
             "mismatch": [
-                _mismatch_json(check, set_by, self.socket)
+                mismatch_json(check, set_by, self.socket)
                 for check, set_by in zip_longest(self.mismatch, self.set_by)
             ],
             "socket": self.socket and self.socket.to_json(),
@@ -496,7 +496,10 @@ class Incident:
         }
 
 
-def _mismatch_json(check: Mismatch, set_by: SetBy | None, socket: Socket | None) -> Json:
+def mismatch_json(
+    check: Mismatch, set_by: SetBy | None = None, socket: Socket | None = None
+) -> Json:
+    """A check that refused, as the JSON stream tells of it."""
     made = set_by and set_by.to_json() | {"holds": socket and socket.held_by(set_by.by)}
     return {
         "field": check.field.value,
@@ -506,7 +509,8 @@ def _mismatch_json(check: Mismatch, set_by: SetBy | None, socket: Socket | None)
     }
 
 
-def _datagram_json(datagram: Datagram) -> Json:
+def datagram_json(datagram: Datagram) -> Json:
+    """A datagram's headers, as the JSON stream tells of them."""
     return {
         "family": datagram.family,
         "src": datagram.src,

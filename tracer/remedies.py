@@ -149,6 +149,8 @@ def _other_peer(incident: Incident, socket: Socket, checks: Checks) -> str:
         return before_nat
     if address and not port and _is_answer(incident, socket):
         return _answer_from(incident, address)
+    if socket.port_origin is None:
+        return _its_peer_alone(incident, socket)
     if socket.port_origin == "kernel-chosen":
         return _answered_by_another(incident, socket)
     return _serves_one(incident, socket, only_port=address is None)
@@ -168,11 +170,11 @@ def _before_nat(incident: Incident, check: Mismatch) -> str:
 
 def _is_answer(incident: Incident, socket: Socket) -> bool:
     """Whether the sender may be the very peer that was asked, by another of its addresses: it is
-    unless a server, whose port bind() named, hears from a stranger."""
+    where a client, whose port the kernel chose, hears from a stranger."""
     origin = incident.origin
     if incident.sender_holds_peer or (origin is not None and tied_by_connect(origin)):
         return True
-    return socket.port_origin != "bound"
+    return socket.port_origin == "kernel-chosen"
 
 
 def _answer_from(incident: Incident, check: Mismatch) -> str:
@@ -207,6 +209,15 @@ def _answered_by_another(incident: Incident, socket: Socket) -> str:
     return (
         f"{asked} was asked and {who}: have the peer answer from the socket that was asked, or "
         "leave this one unconnected; it may be a late answer to an earlier socket"
+    )
+
+
+def _its_peer_alone(incident: Incident, socket: Socket) -> str:
+    """Server or client: where its port came from would tell, and is not known."""
+    return (
+        f"connected, it takes datagrams from {socket.peer} alone: have {_sender(incident)} send "
+        "from there; a server is to be left unconnected (recvfrom(), sendto()), or gives each peer "
+        "a socket"
     )
 
 

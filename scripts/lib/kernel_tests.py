@@ -32,6 +32,7 @@ COMMAND = [
 # What no user space can change: who takes a datagram, which function refuses it, and what which
 # capability allows.
 KERNEL_ALONE = (
+    "check",
     "matcher",
     "matcher_vrf",
     "headers",

@@ -20,6 +20,7 @@ from tracer.system.netns import Netns, in_netns
 
 FIRST = 4631
 DELIVERED = 4633
+CHECKED = 4635
 DATAGRAMS = 10_000
 MISS_COSTS = 50
 """More events than one miss and the look-ups after it are."""
@@ -87,6 +88,21 @@ def test_two_engines_containers_of_one_name_are_both_listed(
 
 def test_a_name_that_begins_alike_is_another(steady: Container) -> None:
     assert "no container of this name" in one_line(run("live", "-c", "stead"), code=2)
+
+
+def test_check_looks_into_a_container(steady: Container) -> None:
+    """What is taken there is looked up there; the host is another place."""
+    question = ("127.0.0.1:9", f"127.0.0.1:{CHECKED}")
+    with udp_of(steady) as server, udp_of(steady) as sender:
+        server.bind(("127.0.0.1", CHECKED))
+        sender.sendto(b"x", server.getsockname())
+        assert server.recv(16) == b"x"
+        inside = run("check", "-c", "steady", *question)
+        outside = run("check", "-N", "host", *question)
+    assert inside.returncode == 0, inside.stderr
+    assert "container steady (docker, alpine:test), over lo" in inside.stdout
+    assert outside.returncode == 3
+    assert "in container steady would have taken it" in " ".join(outside.stdout.split())
 
 
 def test_a_stuck_daemon_and_no_command(docker_daemon: Daemon, steady: Container) -> None:

@@ -32,7 +32,11 @@ def told(live: Live, port: int, holds: Callable[[Json], object]) -> Json:
     def found() -> Json | None:
         return next((i for i in live.incidents(dport=port) if i["origin"] and holds(i)), None)
 
-    wait_for(found, lambda: f"port {port}: {live.incidents(dport=port)}")
+    def said() -> str:
+        latest = [(i["time"], i["netns"], i["origin"]) for i in live.incidents(dport=port)[-3:]]
+        return f"port {port}: {latest}; {live.stderr()}"
+
+    wait_for(found, said)
     incident = found()
     assert incident is not None
     return incident
@@ -50,8 +54,8 @@ def names(incident: Json) -> set[str | None]:
 
 def test_a_container_in_the_hosts_network(live: Live, docker: DockerLike) -> None:
     """Its process is named; the host's namespace is no container's."""
-    docker.run("hostnet", *sends(4611), options=("--network=host",))
-    incident = told(live, 4611, lambda i: senders(i) == ["hostnet"])
+    with docker.run("hostnet", *sends(4611), options=("--network=host",)):
+        incident = told(live, 4611, lambda i: senders(i) == ["hostnet"])
     assert incident["netns"]["name"] == "host"
     assert incident["netns"]["container"] is None
     assert incident["netns"]["containers"] == []
@@ -59,16 +63,16 @@ def test_a_container_in_the_hosts_network(live: Live, docker: DockerLike) -> Non
 
 def test_two_containers_in_one_namespace(live: Live, docker: DockerLike, steady: Container) -> None:
     """Both are named for the namespace, and each for its own process."""
-    docker.run("mate", *sends(4612), options=(f"--network=container:{steady.name}",))
-    incident = told(live, 4612, lambda i: names(i) == {"steady", "mate"})
+    with docker.run("mate", *sends(4612), options=(f"--network=container:{steady.name}",)):
+        incident = told(live, 4612, lambda i: names(i) == {"steady", "mate"})
     assert senders(incident) == ["mate"]
     assert incident["netns"]["container"] is None
 
 
 def test_a_rootless_container(live: Live, rootless: DockerLike) -> None:
     """It has no cgroup of its own here: its monitor tells."""
-    container = rootless.run("rover", *sends(4613))
-    incident = told(live, 4613, lambda i: senders(i) == ["rover"] and names(i) == {"rover"})
+    with rootless.run("rover", *sends(4613)) as container:
+        incident = told(live, 4613, lambda i: senders(i) == ["rover"] and names(i) == {"rover"})
     named = incident["netns"]["container"]
     assert (named["engine"], named["id"]) == ("podman", container.id)
     assert named["uid"] == int(subprocess.check_output(["id", "-u", "dev"]))
@@ -79,8 +83,8 @@ def test_a_pod(live: Live, ctr: Ctr, image: Path) -> None:
     with Ctr(NAMESPACE) as kubernetes, Pod(kubernetes, "prod", "web-0") as pod:
         kubernetes.load(image)
         pod.start()
-        container = pod.run("nginx", *sends(4614))
-        incident = told(live, 4614, lambda i: senders(i) == ["nginx"] and len(names(i)) == 2)
+        with pod.run("nginx", *sends(4614)) as container:
+            incident = told(live, 4614, lambda i: senders(i) == ["nginx"] and len(names(i)) == 2)
         netns = incident["netns"]
         assert netns["pod"] == "prod/web-0"
         assert (netns["container"]["id"], netns["container"]["name"]) == (container.id, "nginx")

@@ -1,5 +1,5 @@
 """The matcher held against the kernel: random sockets and datagrams, the kernel's own delivery or
-ICMP as the oracle.
+ICMP as the oracle. It is asked through what `udptrace check` asks, which so agrees, too.
 
 Each round makes a few sockets on one port in a throwaway netns and sends them datagrams from
 several ends. UDPTRACE_SEED chooses other rounds, UDPTRACE_CASES more of them. First of all tests,
@@ -21,8 +21,8 @@ from pathlib import Path
 
 from tests.kernel.live import DEADLINE_S
 from tests.kernel.net import Namespace, disconnect, ip, received
+from tracer.delivery import found
 from tracer.events import Datagram, Family, SocketView
-from tracer.match import failing_checks, takes_part
 from tracer.system.netns import Netns, in_netns
 from tracer.system.sockets import udp_sockets
 
@@ -166,17 +166,13 @@ def _senders() -> Senders:
 
 
 def _one(played: Round, senders: Senders, rng: random.Random) -> None:
-    """Send one datagram; the kernel and the matcher must agree on who may take it."""
+    """Send one datagram; the kernel and the matcher must agree on whom the lookup finds."""
     (source, sport), sender = rng.choice(list(senders.items()))
     addresses = ADDRESSES6 if ":" in source else ADDRESSES4
     destination = rng.choice(addresses)
     family: Family = "ipv6" if ":" in source else "ipv4"
     datagram = Datagram(family, source, sport, destination, PORT, _ifindex(destination), 0, "", 8)
-    takers = {
-        view.inode
-        for view in played.views
-        if view.lport == PORT and takes_part(view, datagram) and not failing_checks(view, datagram)
-    }
+    takers = {view.inode for view in found(played.views, datagram)}
     sender.sendto(b"x", (destination, PORT))
     await_outcome(sender, played)
     delivered = {inode for inode, sock in played.sockets.items() if received(sock)}

@@ -27,8 +27,8 @@ from tests.kernel.test_matcher import (
     take_error,
     unlimited_icmp,
 )
+from tracer.delivery import found
 from tracer.events import Datagram, Family
-from tracer.match import failing_checks, takes_part
 from tracer.system.netns import Netns, in_netns
 from tracer.system.sockets import udp_sockets
 
@@ -142,19 +142,13 @@ def _one(
     accept: bool,
     rng: random.Random,
 ) -> tuple[str, bool, bool]:
-    """Send one datagram; the kernel and the matcher must agree on who may take it."""
+    """Send one datagram; the kernel and the matcher must agree on whom the lookup finds."""
     link = rng.choice((RED, BLUE))
     target, source = rng.choice(ENDS[link])
     family: Family = "ipv6" if ":" in source else "ipv4"
     arrival = (index[VRF], index[RED]) if link == RED else (index[BLUE], 0)
     datagram = Datagram(family, source, SENDER_PORT, target, PORT, *arrival, "", 8)
-    takers = {
-        view.inode
-        for view in played.views
-        if view.lport == PORT
-        and takes_part(view, datagram)
-        and not failing_checks(view, datagram, l3mdev_accept=accept)
-    }
+    takers = {view.inode for view in found(played.views, datagram, l3mdev_accept=accept)}
     sender = senders[source]
     sender.sendto(b"x", (target, PORT))
     await_outcome(sender, played)

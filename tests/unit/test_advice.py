@@ -159,7 +159,7 @@ def test_bound_to_loopback_or_to_another_address() -> None:
 
 
 def test_an_answer_from_another_address_than_was_asked() -> None:
-    asked = sock("10.0.0.1:53", "10.0.0.8:4000", inode=7)
+    asked = sock("10.0.0.1:53", "10.0.0.8:4000", inode=7, bound=False)
     answering = sock("10.0.0.9:4000", "10.0.0.1:53", inode=8, netns=BOX)
     (plain,) = refused(asked).advice
     assert plain == (
@@ -215,6 +215,14 @@ def test_a_server_tied_to_one_client() -> None:
     )
     (both,) = refused(sock("10.0.0.1:53", "10.0.0.8:69", bound=True)).advice
     assert both.startswith("connected, it serves 10.0.0.8:69 alone, and the sender is another")
+
+
+def test_server_or_client_is_not_guessed() -> None:
+    (advice,) = refused(sock("10.0.0.1:53", "10.0.0.8:4000")).advice
+    assert advice == (
+        "connected, it takes datagrams from 10.0.0.8:4000 alone: have the sender send from there; "
+        "a server is to be left unconnected (recvfrom(), sendto()), or gives each peer a socket"
+    )
 
 
 def test_a_client_that_is_answered_by_another() -> None:

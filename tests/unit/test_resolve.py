@@ -16,7 +16,7 @@ from tracer.system.containers.containerd import Containerd
 from tracer.system.containers.engines import Places
 from tracer.system.containers.files import Files
 from tracer.system.containers.found import Found
-from tracer.system.containers.resolve import check
+from tracer.system.containers.resolve import check, namespaces_now
 from tracer.system.processes import start_of
 
 WEB = Container("docker", "3f2a" * 16, "web", "alpine:3.20")
@@ -180,3 +180,11 @@ def test_crictl_tells_of_a_pods_container() -> None:
     assert found is not None
     expected = Container("containerd", "ab" * 32, "cart", "cart:1", "shop/cart-0")
     assert (found.container, found.pid, found.status) == (expected, 77, "running")
+
+
+def test_where_containers_are_now(have: Have) -> None:
+    have(runs(WEB), Found(THEIRS, 0, "exited", FOREVER))
+    assert namespaces_now(["3f2a"]) == namespaces_now([WEB.id, "3f2a"]) == (OWN,)
+    assert namespaces_now([]) == ()
+    with pytest.raises(UsageError, match="is stopped"):
+        namespaces_now([THEIRS.id])

@@ -14,6 +14,7 @@ TABLE = TOP / "docs/scenarios.md"
 NOT_SCENARIOS = {
     "test_matcher.py",
     "test_matcher_vrf.py",
+    "test_check.py",
     "test_doctor.py",
     "test_failures.py",
     "test_privileges.py",

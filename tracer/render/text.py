@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import click
-
 from tracer.addresses import endpoint
 from tracer.advice import explain
 from tracer.causes import Cause
 from tracer.events import LOSSES, Clock, Event, Header, Loss, TargetChange
-from tracer.incident import Incident, Socket
+from tracer.incident import Incident
 from tracer.link import IncidentUpdate
 from tracer.render import phrases
-from tracer.render.escape import line, name, width
+from tracer.render.blocks import INDENT, Blocks
+from tracer.render.escape import line, name
 from tracer.render.silence import silence_lines
 from tracer.render.wrap import wrap
 from tracer.summary import many
 from tracer.timefmt import NS, Anchor, date_text
 from tracer.totals import Stats
-
-_INDENT = " " * 14
 
 # What the socket named is to the miss.
 _ROLE = {Cause.CLOSED: "held by", Cause.RACE: "missed", Cause.CONNECT_RACE: "missed"}
@@ -29,12 +26,11 @@ _ROLE = {Cause.CLOSED: "held by", Cause.RACE: "missed", Cause.CONNECT_RACE: "mis
 _FORGOTTEN = {"incidents": "incidents (a repeat begins a new one)"}
 
 
-class TextRenderer:
+class TextRenderer(Blocks):
     """Renders a trace in order. Each method returns whole lines, or nothing."""
 
     def __init__(self, *, color: bool = False, columns: int = 80) -> None:
-        self._color = color
-        self._columns = columns
+        super().__init__(color=color, columns=columns)
         self._anchor: Anchor | None = None
         self._date = ""
         self._following = False
@@ -157,7 +153,7 @@ class TextRenderer:
     def _nat(self, incident: Incident) -> Iterator[str]:
         nat = incident.nat
         if nat is not None:
-            ends = self._together(phrases.before_nat(nat), len(_INDENT))
+            ends = self._together(phrases.before_nat(nat), len(INDENT))
             where = phrases.namespace(nat.netns)
             yield from self._block("before NAT", f"{ends}  translated in {where}")
 
@@ -197,34 +193,6 @@ class TextRenderer:
             yield from self._block(
                 "note" if incident.certain else "doubt", phrases.sentence(caveat)
             )
-
-    def _socket(self, socket: Socket) -> str:
-        """Who holds it, its ends and its state."""
-        ends = self._together(phrases.ends(socket), len(_INDENT))
-        device = f"  dev {name(socket.device)}" if socket.device else ""
-        return f"{phrases.holders(socket, fd=True)}  {ends}{device}"
-
-    # Layout
-
-    def _together(self, text: str, indent: int) -> str:
-        """Not to be broken, unless it is wider than a line."""
-        return phrases.kept(text) if indent + width(text) <= self._columns else text
-
-    def _block(self, label: str, text: str) -> Iterator[str]:
-        first = f"  {label:<10}  "
-        return self._painted(wrap(text, first, _INDENT, self._columns), label, fg="cyan")
-
-    def _painted(
-        self, lines: Iterator[str], word: str, fg: str, *, bold: bool = False
-    ) -> Iterator[str]:
-        """The lines, with the first occurrence of a word in the first one in colour."""
-        for number, text in enumerate(lines):
-            if self._color and word and number == 0:
-                text = text.replace(word, click.style(word, fg=fg, bold=bold), 1)
-            yield text
-
-    def _text(self, lines: Iterator[str] | list[str]) -> str:
-        return "".join(text + "\n" for text in lines)
 
 
 def _holder_known(incident: Incident) -> bool:

@@ -32,7 +32,10 @@ class Engine(Protocol):
 
 @dataclass
 class Container:
-    """One container. ``pid`` is its first process on the host, 0 while it is stopped."""
+    """One container; a context manager that takes it away.
+
+    ``pid`` is its first process on the host, 0 while it is stopped.
+    """
 
     engine: Engine
     name: str
@@ -41,6 +44,12 @@ class Container:
 
     def __post_init__(self) -> None:
         self.refresh()
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.remove()
 
     def refresh(self) -> None:
         """Ask the engine again who it is."""

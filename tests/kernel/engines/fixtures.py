@@ -1,7 +1,7 @@
 """The engines as fixtures: each is started once, by the first test that needs it.
 
-They run until the end of the session, with containers that send: what counts every event of the
-machine comes before them (test_loss.py).
+They run until the end of the session, and some of their containers send: what counts every event
+of the machine comes before them (conftest.py).
 """
 
 from __future__ import annotations
@@ -95,6 +95,6 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 @pytest.fixture(scope="session")
 def steady(docker: DockerLike) -> Container:
-    """A container of docker's that sends to nobody once a second."""
-    loop = f"while :; do echo x | {NC} -u 127.0.0.1 {STEADY_PORT}; sleep 1; done"
+    """A container of docker's that sends to nobody now and then."""
+    loop = f"while :; do echo x | {NC} -u 127.0.0.1 {STEADY_PORT}; sleep 3; done"
     return docker.run("steady", "sh", "-c", loop)

@@ -32,12 +32,7 @@ class Checked:
 
 def check(specs: Iterable[str], *, wait: bool) -> Checked:
     """Whether the containers asked for are there. Raises UsageError."""
-    if is_initial("pid") is False:
-        raise UsageError(
-            "-c: a container is found by its first process, and the machine's processes are not"
-            " seen in this PID namespace: docker run --pid=host"
-        )
-    engines = Engines()
+    engines = _engines()
     followed, lines, fixed = [], [], {}
     for spec in specs:
         matches, by_command = resolve(spec, engines, wait=wait)
@@ -58,6 +53,28 @@ def check(specs: Iterable[str], *, wait: bool) -> Checked:
                 " all that concerns the host is shown"
             )
     return Checked(tuple(followed), fixed, tuple(lines))
+
+
+def namespaces_now(specs: Iterable[str]) -> tuple[int, ...]:
+    """The network namespaces that the containers are in now, each once. Raises UsageError."""
+    specs = tuple(specs)
+    if not specs:
+        return ()
+    engines = _engines()
+    found = [one for spec in specs for one in resolve(spec, engines, wait=False)[0]]
+    inums = dict.fromkeys(one.netns for one in found)
+    if None in inums:
+        raise UsageError("-c: the container's network namespace may not be read: run as root")
+    return tuple(filter(None, inums))
+
+
+def _engines() -> Engines:
+    if is_initial("pid") is False:
+        raise UsageError(
+            "-c: a container is found by its first process, and the machine's processes are not"
+            " seen in this PID namespace: docker run --pid=host"
+        )
+    return Engines()
 
 
 def resolve(spec: str, engines: Engines, *, wait: bool) -> tuple[list[Found], bool]:
