@@ -1,6 +1,7 @@
 """`udptrace states`: every call that changes a UDP socket, and those that look like one and do not.
 
-The table of docs/states.md is made from what is seen here: GOLDEN=write renews it.
+The table of docs/states.md is made from what is seen here: GOLDEN=write renews it, in the guest:
+scripts/vm --share DIR -- sh -c "GOLDEN=write python3 -m pytest FILE; cp docs/states.md /share"
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def ordinary(script: Script) -> None:
     script.do("`bind(0.0.0.0:0)`", sock, lambda: sock.bind(("0.0.0.0", 0)))
     sock.close()
     sock = script.new()
-    script.do("`sendto()`, not bound", sock, lambda: sock.sendto(b"x", (LO, 9)))
+    script.do("`sendto()`, not bound", sock, lambda: sock.sendto(b"x", (LO, 7908)))
     script.do("`connect(AF_UNSPEC)` after that", sock, lambda: disconnect(sock))
     sock.close()
 
@@ -293,7 +294,9 @@ def test_other_sockets_are_not_shown(states: States, box: Namespace) -> None:
     assert not shown & unwanted
 
 
-def test_filters_of_a_replay(played: list[tuple[Step, list[Json]]], states: States) -> None:
+def test_a_replay_has_filters_and_incidents(
+    played: list[tuple[Step, list[Json]]], states: States
+) -> None:
     """What one asks for afterwards, of the recording."""
     assert played
     states.stop()
@@ -301,3 +304,6 @@ def test_filters_of_a_replay(played: list[tuple[Step, list[Json]]], states: Stat
     lines = [line for line in text.splitlines() if re.match(r"\d\d:\d\d:", line)]
     assert len(lines) == 1, text
     assert "EADDRINUSE" in text
+    # It has the evidence of incidents, too.
+    incidents = run("replay", "-f", "json", str(states.recording))
+    assert '"dport": 7908' in incidents.stdout, incidents

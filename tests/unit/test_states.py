@@ -31,7 +31,7 @@ from tests.unit.build import (
     task,
     tick,
 )
-from tests.unit.test_cli import failed, run
+from tests.unit.test_cli import FAKE, failed, run
 from tests.unit.test_golden import GOLDEN, compare
 from tracer.containers import Container
 from tracer.events import (
@@ -294,6 +294,17 @@ def test_filters_and_targets_of_a_recording() -> None:
     made = [line["what"] for line in lines if line["kind"] == "transition"]
     assert made == ["bound", "closed", "bound", "closed"]
     assert lines[-1]["transitions"] == {"bound": 2, "closed": 2}
+
+
+def test_a_replay_prints_what_the_live_trace_did(tmp_path: Path) -> None:
+    """All but the kernel is real; its misses are no transitions."""
+    recording = str(tmp_path / "recording")
+    live = run("states", "-f", "json", "--duration", "0.5", "-w", recording, command=FAKE)
+    assert live.returncode == 0, live.stderr
+    assert live.stderr.splitlines()[-1].endswith("0 transitions, 2 probes proven, nothing lost")
+    assert run("states", "-f", "json", recording).stdout == live.stdout
+    kinds = [json.loads(line)["kind"] for line in live.stdout.splitlines()]
+    assert kinds == ["header", "end"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import click
@@ -16,15 +17,17 @@ from tracer.cli.options import (
     split_words,
     target_options,
 )
-from tracer.cli.replay import ReplayOptions, asked_header, asked_selection
-from tracer.cli.streams import say, show, tell
+from tracer.cli.replay import ReplayOptions, play
+from tracer.cli.streams import show, tell
 from tracer.cli.tracing import TraceOptions, run_trace
 from tracer.cli.view import make_transitions
 from tracer.errors import UsageError
 from tracer.events import Header
-from tracer.recording.joined import Joined, traces
+from tracer.recording.joined import traces
 from tracer.render.transitions import tally_summary
 from tracer.select import WHAT as KIND
+from tracer.select import Selection
+from tracer.states.consume import Transitions
 from tracer.states.model import WHAT
 
 _REPLAYED = {"netns", "pids", "containers", "selection", "output_format", "color"}
@@ -66,34 +69,33 @@ def command(
             raise UsageError("-w -: standard output has the transitions already; name a file")
         run_trace(TraceOptions(states=True, lookups="off", **options))
         return
-    for param in ctx.command.params:
-        name = param.name or ""
-        given = ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
-        if name in options and name not in _REPLAYED and given:
-            raise UsageError(f"{param.opts[-1]}: is for a live trace, not for FILE")
+    _refuse_live_options(ctx, options)
     asked = {name: options[name] for name in _REPLAYED}
     for trace in traces(files):
         _replay(ReplayOptions(files=trace, **asked))
 
 
+def _refuse_live_options(ctx: click.Context, options: Container[str]) -> None:
+    """Raises UsageError for the first option given that says nothing of a recording."""
+    for param in ctx.command.params:
+        name = param.name or ""
+        given = ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+        if name in options and name not in _REPLAYED and given:
+            raise UsageError(f"{param.opts[-1]}: is for a live trace, not for FILE")
+
+
 def _replay(options: ReplayOptions) -> None:
-    """Show one recording. Raises RecordingError, UsageError and what writing raises."""
-    with Joined(options.files) as reader:
-        header = asked_header(reader.header, options)
-        transitions = make_transitions(
+    """Show one recording. Raises as `play`."""
+
+    def transitions(header: Header, selection: Selection) -> Transitions:
+        return make_transitions(
             options.output_format,
             options.color,
             lambda text: show(text, flush=False),
             targets=header.targets,
             following=bool(header.following),
             settle_ns=header.settle_ns,
-            selection=asked_selection(header, options),
+            selection=selection,
         )
-        for event in reader:
-            transitions.feed(header if isinstance(event, Header) else event)
-        if not reader.ended:
-            transitions.finish()
-    show("")
-    for problem in reader.problems():
-        say(problem)
-    tell(tally_summary(transitions.tally))
+
+    tell(tally_summary(play(options, transitions).tally))
