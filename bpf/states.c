@@ -1,4 +1,4 @@
-// What only `udptrace states` asks for: sockets that are made, and what a connect() causes.
+// What only `udptrace states` asks for: sockets without a port, and what a connect() causes.
 
 #if STATES
 
@@ -26,12 +26,18 @@ int dgram_connect_exit(struct pt_regs *ctx) {
     return 0;
 }
 
+// A user's socket holds its network namespace. Each namespace has some that do not, which never get a
+// port: the kernel's own, made and closed with it.
+static __always_inline bool is_kernels(u64 sk) {
+    return !bits_at(sk, OFF_SKC_NET_REFCNT, SHIFT_SKC_NET_REFCNT, 1);
+}
+
 // At the entry of the protocol's init(): the socket has its protocol and its struct socket by then.
 static __always_inline int created(u64 sk, u16 wanted) {
     struct wire_close *event;
     u16 family = 0;
     READ(family, sk + OFF_SKC_FAMILY);
-    if (family != wanted || !is_udp(sk))
+    if (family != wanted || !is_udp(sk) || is_kernels(sk))
         return 0;
     event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {
@@ -55,9 +61,18 @@ int create6_enter(struct pt_regs *ctx) {
     return created(PT_REGS_PARM1(ctx), AF_INET6_);
 }
 
+// Whether the close of a socket that has no port is told.
+static __always_inline bool is_shown_without_port(u64 sk) {
+    return !is_kernels(sk);
+}
+
 #else
 
 static __always_inline bool is_connecting(u64 sk) {
+    return false;
+}
+
+static __always_inline bool is_shown_without_port(u64 sk) {
     return false;
 }
 

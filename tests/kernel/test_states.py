@@ -292,6 +292,9 @@ def test_other_sockets_are_not_shown(states: States, box: Namespace) -> None:
     shown = {made["inode"] for made in states.transitions()}
     assert mine in shown
     assert not shown & unwanted
+    # Nor those that the kernel makes for itself with each namespace, and closes with it.
+    callers = {made["by"]["comm"] for made in states.transitions()}
+    assert not [comm for comm in callers if comm == "ip" or comm.startswith("kworker")]
 
 
 def test_a_replay_has_filters_and_incidents(
