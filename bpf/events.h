@@ -47,6 +47,7 @@ enum wire_loss {
 #define SOCKET_ADDR_LOCK 2
 #define SOCKET_PORT_LOCK 4
 #define SOCKET_REUSEPORT 8
+#define SOCKET_KERNEL 16 /* of wire_listed alone: the kernel's own, which no process holds */
 
 /* Bits of wire_task.flags. */
 #define TASK_CONNECTING 1 /* inside a connect() of the socket, which made it call this */
@@ -236,6 +237,32 @@ struct miss_count {
     __u64 limited;
     __u32 generation; /* of the port, when its evidence was last sent */
     __u32 length;
+};
+
+/* What bpf/sockets_iter.c writes, in records of one size: a socket, then its multicast groups. */
+enum wire_listed_kind {
+    LISTED_SOCKET = 1,
+    LISTED_GROUP = 2,
+    LISTED_MORE = 3, /* struct wire_listed_group: the socket has more groups than these */
+};
+
+struct wire_listed {
+    __u8 kind;
+    __u8 flags;
+    __u16 lport;
+    __u32 pad;
+    __u64 cookie;
+    __u64 inode;
+    __u64 group; /* of SO_REUSEPORT: the same for its members, 0 for none */
+};
+
+struct wire_listed_group {
+    __u8 kind;
+    __u8 sources; /* only datagrams of sources that the socket names are taken */
+    __u16 family;
+    __u32 ifindex;
+    __u8 address[16];
+    __u64 pad;
 };
 
 #endif

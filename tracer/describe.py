@@ -101,7 +101,7 @@ class Describer(Names):
             peer=ends.peer,
             device=self.device(view),
             v6only=view.v6only if view.family == "ipv6" else None,
-            port_origin=port_origin(view),
+            port_origin=port_origin(view.port_lock),
             inode=view.inode,
             cookie=view.cookie,
             uid=view.uid,
@@ -250,11 +250,11 @@ def local_and_peer(view: SocketView) -> LocalAndPeer:
     return LocalAndPeer(endpoint(view.local, view.lport), peer)
 
 
-def port_origin(view: SocketView) -> Literal["bound", "kernel-chosen"] | None:
-    """Where its port came from, by the lock that only a bind() to a port sets; None: not told."""
-    if view.port_lock is None:
+def port_origin(lock: bool | None) -> Literal["bound", "kernel-chosen"] | None:
+    """Where a port came from, by the lock that only a bind() to a port sets; None: not told."""
+    if lock is None:
         return None
-    return "bound" if view.port_lock else "kernel-chosen"
+    return "bound" if lock else "kernel-chosen"
 
 
 def _requested(call: Call) -> str | None:

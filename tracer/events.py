@@ -628,6 +628,19 @@ CARRIED_OVER = (
 )
 """What can come before `Carried`."""
 
+LOOKED_UP = (
+    NetnsInfo,
+    PortRange,
+    NetnsContainers,
+    InContainer,
+    TargetChange,
+    Owners,
+    PortDump,
+    Translation,
+    Counters,
+)
+"""What was looked up for what came before, however long that took: no passing of time."""
+
 # What can be lost, with the words for it; the kernel's counters are in this order (bpf/events.h).
 LOSSES = {
     "call": "connect, bind, autobind or disconnect records",

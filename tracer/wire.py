@@ -40,6 +40,7 @@ WIRE_VERSION = 4
 
 CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATE, MISS, CONNECT6, FATE = range(1, 10)
 DISCONNECT, RECEIVED, PACKET, CREATED = range(10, 14)
+LISTED_SOCKET, LISTED_GROUP, LISTED_MORE = range(1, 4)
 _CALLS = {
     CONNECT: "connect",
     CONNECT6: "connect",
@@ -48,7 +49,7 @@ _CALLS = {
     DISCONNECT: "disconnect",
 }
 
-V6ONLY, ADDR_LOCK, PORT_LOCK, REUSEPORT = 1, 2, 4, 8
+V6ONLY, ADDR_LOCK, PORT_LOCK, REUSEPORT, KERNEL = 1, 2, 4, 8, 16
 MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS, MISS_L3MDEV = 1, 2, 4, 8, 16
 KEY_PROVEN, KEY_RECEIVED = 1, 2
 TASK_CONNECTING = 1
@@ -260,6 +261,33 @@ class MissValue(ctypes.Structure):
 
 
 # C name -> the class that mirrors it; what the layout test goes through.
+class WireListed(ctypes.Structure):
+    """struct wire_listed."""
+
+    _fields_ = (
+        ("kind", u8),
+        ("flags", u8),
+        ("lport", u16),
+        ("pad", u32),
+        ("cookie", u64),
+        ("inode", u64),
+        ("group", u64),
+    )
+
+
+class WireListedGroup(ctypes.Structure):
+    """struct wire_listed_group."""
+
+    _fields_ = (
+        ("kind", u8),
+        ("sources", u8),
+        ("family", u16),
+        ("ifindex", u32),
+        ("address", u8 * 16),
+        ("pad", u64),
+    )
+
+
 STRUCTS: dict[str, type[ctypes.Structure]] = {
     "wire_header": WireHeader,
     "wire_task": WireTask,
@@ -274,6 +302,8 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "wire_fate": WireFate,
     "miss_key": MissKey,
     "miss_count": MissValue,
+    "wire_listed": WireListed,
+    "wire_listed_group": WireListedGroup,
 }
 
 _RECORDS: dict[int, type[ctypes.Structure]] = {

@@ -1,8 +1,8 @@
 """Runs tests/kernel in the VM, once for each kernel and user space, two VMs at a time.
 
 usage: kernel_tests.py KERNEL:SUITE[:LESS]... -- [PYTEST-ARGUMENT...]
-What depends on the kernel alone is left out with LESS "kernel", what depends on the user space
-alone with "user-space": where another run of that kernel, of that user space, shows it.
+What depends on the user space alone is left out with LESS "user-space": where another run with
+that user space shows it.
 The output of each run is shown whole when it ends, so that runs do not mix.
 """
 
@@ -28,24 +28,6 @@ COMMAND = [
     "tests/kernel",
 ]
 
-
-# What no user space can change: who takes a datagram, which function refuses it, and what which
-# capability allows.
-KERNEL_ALONE = (
-    "check",
-    "matcher",
-    "matcher_vrf",
-    "headers",
-    "identity",
-    "many",
-    "other_lookups",
-    "privileges",
-    "races",
-    "rejected",
-    "unreachables",
-    "vrf",
-)
-
 # What no kernel can change: what engines leave in files, how it is read, when a ring is written.
 # How restarted ones are followed is no such thing: before Linux 5.12 namespaces have no cookies.
 USER_SPACE_ALONE = (
@@ -56,7 +38,7 @@ USER_SPACE_ALONE = (
     "privileges_podman",
 )
 
-LEFT_OUT = {"kernel": KERNEL_ALONE, "user-space": USER_SPACE_ALONE}
+LEFT_OUT = {"user-space": USER_SPACE_ALONE}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The shared trace's own recording, replayed. After all that use it, for it ends it."""
+"""The shared trace's own recording, replayed. After all that use it, for its end is here."""
 
 from __future__ import annotations
 
@@ -11,16 +11,23 @@ import sys
 import tempfile
 from ipaddress import ip_address
 
+import pytest
+
 from tests.kernel.live import Live, run
 from tracer.events import IcmpReceived, Miss
 from tracer.recording.joined import Joined
 
 
-def test_replay_prints_text(live: Live) -> None:
-    """That it prints the same bytes as JSON is checked of every trace (conftest.py)."""
+@pytest.fixture(scope="module", autouse=True)
+def _ended(live: Live) -> None:
+    """It takes long to replay: that is done here, and once."""
+    Live.unchecked.remove(live)
     printed = live.stop()
     assert live.process.returncode == 0, live.stderr()
     assert printed.count(b'"kind": "incident"')
+
+
+def test_replay_prints_text(live: Live) -> None:
     text = run("replay", str(live.recording))
     assert text.returncode == 0, text.stderr
     assert "remote-address" in text.stdout
@@ -28,14 +35,12 @@ def test_replay_prints_text(live: Live) -> None:
 
 
 def test_the_summary_says_that_nothing_was_lost(live: Live) -> None:
-    live.stop()
     last = json.loads(live.lines[-1])
     assert last["kind"] == "end"
     assert "nothing lost" in live.stderr()
 
 
-def test_replay_needs_neither_root_nor_bcc(live: Live) -> None:
-    live.stop()
+def test_a_replay_prints_the_same_bytes_and_needs_neither_root_nor_bcc(live: Live) -> None:
     blocked = "import sys; sys.modules['bcc'] = None; from tracer.cli.main import main; main()"
     with tempfile.NamedTemporaryFile(prefix="udptrace-") as copy:
         copy.write(live.recording.read_bytes())
@@ -54,7 +59,6 @@ def test_replay_needs_neither_root_nor_bcc(live: Live) -> None:
 
 def test_every_datagram_is_kept_with_its_headers_and_no_more(live: Live) -> None:
     """Whatever was before its UDP header: options, extension headers, fragments put together."""
-    live.stop()
     with Joined((str(live.recording),)) as recording:
         events = [event for event in recording if isinstance(event, (Miss, IcmpReceived))]
     assert {event.datagram.family for event in events} == {"ipv4", "ipv6"}
@@ -68,7 +72,6 @@ def test_every_datagram_is_kept_with_its_headers_and_no_more(live: Live) -> None
 
 def test_peak_memory_is_what_the_readme_says(live: Live) -> None:
     """Printed by --verbose at the end of the start, the compiler's included."""
-    live.stop()
     match = re.search(r"peak memory (\d+) MB", live.stderr())
     assert match is not None, live.stderr()
     assert int(match[1]) <= 130

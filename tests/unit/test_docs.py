@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.build import counters, end
+from tests.unit.build import counters, end, sock
+from tests.unit.listed import group, listed
 from tests.unit.test_render_jsonl import stream
 from tracer import events
 from tracer.containers import Container
@@ -20,8 +21,12 @@ from tracer.export.csv import COLUMNS
 from tracer.export.finished import LIMIT as FINISHED
 from tracer.kernel.probes import PROBES
 from tracer.recording import codec
+from tracer.render.socket_columns import COLUMNS as SOCKET_COLUMNS
+from tracer.render.socket_columns import DEFAULT, EXPOSED
+from tracer.render.sockets import socket_json
 from tracer.report.groups import GROUPS, SAMPLES
 from tracer.report.hosts import LIMIT as HALVES
+from tracer.sockets.accepts import BEFORE, STATES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -121,6 +126,24 @@ def test_every_column_of_an_export_is_documented() -> None:
         for name in re.findall(r"`(\w+)`", row)
     }
     assert named == set(COLUMNS)
+
+
+def test_every_column_and_field_of_a_listing_is_documented() -> None:
+    text = (DOCS / "sockets.md").read_text()
+    section = text.partition("## Columns\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    assert [name for row in rows for name in re.findall(r"`([\w-]+)`", row)] == list(SOCKET_COLUMNS)
+    assert f"default is `{','.join(DEFAULT)}`" in section
+    assert f"\n`{','.join(EXPOSED)}`" in section
+    both = text + (DOCS / "incident.md").read_text()
+    for name in _names(socket_json(listed(sock("0.0.0.0:53"), groups=(group("239.1.1.1"),)))):
+        assert f"`{name}`" in both, name
+
+
+def test_the_words_of_a_listing_are_in_its_page() -> None:
+    text = (DOCS / "sockets.md").read_text()
+    for words in (*STATES.values(), *BEFORE.values()):
+        assert words in text, words
 
 
 def test_the_limits_of_a_report_are_documented() -> None:

@@ -188,3 +188,12 @@ def test_where_containers_are_now(have: Have) -> None:
     assert namespaces_now([]) == ()
     with pytest.raises(UsageError, match="is stopped"):
         namespaces_now([THEIRS.id])
+
+
+def test_a_container_whose_namespaces_may_not_be_read(
+    have: Have, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have(Found(WEB, PID, "running", FOREVER))
+    monkeypatch.setattr(Found, "netns", None)
+    with pytest.raises(UsageError, match="may not be read: run as root"):
+        namespaces_now(("web",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from contextlib import suppress
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.netlink_samples import SOCKETS4, SOCKETS6
 from tracer.events import TCP_CLOSE, TCP_ESTABLISHED, SocketView
+from tracer.sockets.model import Memory
 from tracer.system import sockets
 from tracer.system.netlink import NetlinkError, parse_messages
 from tracer.system.sockets import parse_diag, parse_proc, udp_sockets
@@ -36,7 +38,7 @@ PROC6 = b"""\
 
 
 def _diag(data: bytes) -> dict[int, SocketView]:
-    views = [parse_diag(message.body, 7, 8) for message in parse_messages(data)]
+    views = [parse_diag(message.body, 7, 8).view for message in parse_messages(data)]
     return {view.lport: view for view in views}
 
 
@@ -87,14 +89,27 @@ def test_a_disconnect_leaves_the_peers_address_that_ipv6_goes_on_comparing() -> 
 
 def test_proc_says_the_same_but_for_what_it_does_not_tell() -> None:
     found = parse_proc(PROC4, socket.AF_INET, 7, 8) + parse_proc(PROC6, socket.AF_INET6, 7, 8)
-    assert [view.inode for view in found] == [47697, 47696, 47699, 47701, 47702, 47703]
+    assert [detail.view.inode for detail in found] == [47697, 47696, 47699, 47701, 47702, 47703]
     diag = _diag(SOCKETS4) | _diag(SOCKETS6)
-    for view in found:
+    for view in (detail.view for detail in found):
         told = diag[view.lport]
         assert (view.local, view.peer, view.pport) == (told.local, told.peer, told.pport)
         assert (view.local4, view.peer4) == (told.local4, told.peer4)
         assert (view.family, view.state, view.uid) == (told.family, told.state, told.uid)
         assert (view.cookie, view.device, view.v6only) == (0, 0, None)
+
+
+def test_queues_drops_and_buffers() -> None:
+    body = next(parse_messages(SOCKETS4)).body
+    told = struct.pack("=HH9I", 40, 7, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    detail = parse_diag(body[:56] + struct.pack("=II", 832, 44) + body[64:72] + told, 7, 8)
+    assert (detail.rx, detail.tx, detail.drops) == (832, 44, 9)
+    assert detail.memory == Memory(1, 2, 3, 4, 5, 6, 7, 8)
+    assert (parse_diag(body, 7, 8).memory, parse_diag(body, 7, 8).drops) == (None, None)
+    line = PROC4.splitlines()[1].replace(b"00000000:00000000", b"0000002C:00000340", 1)
+    (from_proc,) = parse_proc(b"head\n" + line + b" 0 9\n", socket.AF_INET, 7, 8)
+    assert (from_proc.rx, from_proc.tx, from_proc.drops) == (832, 44, 9)
+    assert [detail.drops for detail in parse_proc(PROC4, socket.AF_INET, 7, 8)] == [None, None]
 
 
 def test_proc_lines_without_sense_are_left_out() -> None:

@@ -22,6 +22,7 @@ from tests.unit.build import (
     bind,
     close,
     connect,
+    counters,
     disconnect,
     end,
     header,
@@ -167,6 +168,7 @@ def test_a_transition_is_held_for_what_is_looked_up_for_it() -> None:
     assert transitions.next_deadline() == at(202)
     # Looked up late, and dated later still: it has no part in time.
     transitions.feed(InContainer(at(300), process.pid, process.start_ns, WEB))
+    transitions.feed(counters(300))
     transitions.feed(tick(201.9))
     assert len(lines) == 1
     transitions.feed(tick(202))

@@ -16,7 +16,18 @@ from tracer.cli.streams import PROG
 DEFAULT = "live"
 """What `udptrace` without a subcommand means."""
 
-COMMANDS = ("live", "record", "replay", "report", "export", "diff", "states", "check", "doctor")
+COMMANDS = (
+    "live",
+    "record",
+    "replay",
+    "report",
+    "export",
+    "diff",
+    "sockets",
+    "states",
+    "check",
+    "doctor",
+)
 """In the order of the help; each is `command` of the module of its name beside this one."""
 
 EPILOG = """Without a command it is `udptrace live`, whose options it takes: see `udptrace live -h`.

@@ -151,6 +151,11 @@ def selecting(function: F) -> F:
     return _selecting(function, _filter_options)
 
 
+def selecting_sockets(function: F) -> F:
+    """The same for a command about sockets: those of the filters that a socket can pass."""
+    return _selecting(function, _socket_filter_options)
+
+
 def selecting_transitions(function: F) -> F:
     """The same for a command about what becomes of sockets: those that a call can pass."""
     return _selecting(function, _transition_filter_options)
@@ -221,6 +226,10 @@ _filter_options: Callable[[Any], Any] = _all_of(
         "of datagrams from or to",
         "whose socket, sender or told socket is this process's",
     ),
+)
+
+_socket_filter_options: Callable[[Any], Any] = _ends_options(
+    "sockets", "with either end at", "with either end in", "held by this process"
 )
 
 _transition_filter_options: Callable[[Any], Any] = _ends_options(

@@ -103,12 +103,13 @@ def cell(value: object) -> str:
 
 def csv_rows(incidents: Iterable[Incident]) -> Iterator[str]:
     """The rows, quoted as RFC 4180 has it, each ended by CR LF."""
-    yield _row(COLUMNS)
+    yield row(COLUMNS)
     for incident in incidents:
-        yield _row(cell(value(incident)) for value in COLUMNS.values())
+        yield row(cell(value(incident)) for value in COLUMNS.values())
 
 
-def _row(cells: Iterable[str]) -> str:
+def row(cells: Iterable[str]) -> str:
+    """A line of cells that were made safe, quoted where that is needed."""
     out = io.StringIO()
     csv.writer(out).writerow(cells)
     return out.getvalue()

@@ -71,6 +71,9 @@ CAPABILITIES = (
     Capability("CAP_SYS_RESOURCE", 24),
 )
 
+FOR_PROCESSES = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
+"""Those without which it is not known who holds a socket."""
+
 
 def summary() -> Finding:
     """Those without which no trace starts; the lines of `losses` tell of the others."""

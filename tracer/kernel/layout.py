@@ -6,6 +6,9 @@ change here. Members that only some kernels have are marked optional, with the c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tracer.errors import StartError
 from tracer.kernel.btf import Btf, MissingMember
 from tracer.kernel.features import REPORT_IT
@@ -81,28 +84,64 @@ BITS = {
     "SK_USERLOCKS": ("sock", "sk_userlocks", 8),
 }
 
+# What the socket iterator (bpf/sockets_iter.c) reads besides; no trace needs it.
+ITERATED = {
+    "SK_REUSEPORT_CB": ("sock", "sk_reuseport_cb"),
+    "INET_MC_LIST": ("inet_sock", "mc_list"),
+    "INET_PINET6": ("inet_sock", "pinet6"),
+    "PINET6_MC_LIST": ("ipv6_pinfo", "ipv6_mc_list"),
+    "MC4_ADDRESS": ("ip_mc_socklist", "multi.imr_multiaddr"),
+    "MC4_IFINDEX": ("ip_mc_socklist", "multi.imr_ifindex"),
+    "MC4_SFMODE": ("ip_mc_socklist", "sfmode"),
+    "MC4_NEXT": ("ip_mc_socklist", "next_rcu"),
+    "MC6_ADDRESS": ("ipv6_mc_socklist", "addr"),
+    "MC6_IFINDEX": ("ipv6_mc_socklist", "ifindex"),
+    "MC6_SFMODE": ("ipv6_mc_socklist", "sfmode"),
+    "MC6_NEXT": ("ipv6_mc_socklist", "next"),
+}
+
+ITERATED_BITS = {"SK_KERN_SOCK": ("sock", "sk_kern_sock", 1)}
+
 
 def definitions(btf: Btf) -> dict[str, int]:
     """C definitions of all offsets and sizes. Raises StartError naming a member that is gone."""
-    out: dict[str, int] = {}
-    try:
-        for name, (struct, path) in MEMBERS.items():
-            out[f"OFF_{name}"] = btf.member(struct, path).offset
-        for name, (struct, path, plain_width) in BITS.items():
-            member = btf.member(struct, path)
-            out[f"OFF_{name}"] = member.offset
-            out[f"SHIFT_{name}"] = member.bit_offset % 8
-            out[f"MASK_{name}"] = (1 << (member.bits or plain_width)) - 1
-        out["SIZE_HSLOT"] = btf.size("udp_hslot")
-    except MissingMember as missing:
-        raise StartError(
-            f"this kernel's layout is not one udptrace knows ({missing})", REPORT_IT
-        ) from missing
+    with _known_layout():
+        out = _offsets(btf, MEMBERS) | _bits(btf, BITS) | {"SIZE_HSLOT": btf.size("udp_hslot")}
     for name, (struct, path) in OPTIONAL.items():
         try:
             out[f"OFF_{name}"] = btf.member(struct, path).offset
         except MissingMember:
             continue
+    return out
+
+
+def iterator_definitions(btf: Btf) -> dict[str, int]:
+    """Those of the probes, and what the socket iterator reads besides. Raises StartError."""
+    with _known_layout():
+        return definitions(btf) | _offsets(btf, ITERATED) | _bits(btf, ITERATED_BITS)
+
+
+@contextmanager
+def _known_layout() -> Iterator[None]:
+    try:
+        yield
+    except MissingMember as missing:
+        raise StartError(
+            f"this kernel's layout is not one udptrace knows ({missing})", REPORT_IT
+        ) from missing
+
+
+def _offsets(btf: Btf, members: dict[str, tuple[str, str]]) -> dict[str, int]:
+    return {f"OFF_{name}": btf.member(*member).offset for name, member in members.items()}
+
+
+def _bits(btf: Btf, fields: dict[str, tuple[str, str, int]]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for name, (struct, path, plain_width) in fields.items():
+        member = btf.member(struct, path)
+        out[f"OFF_{name}"] = member.offset
+        out[f"SHIFT_{name}"] = member.bit_offset % 8
+        out[f"MASK_{name}"] = (1 << (member.bits or plain_width)) - 1
     return out
 
 

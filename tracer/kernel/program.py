@@ -96,10 +96,7 @@ class Program:
             # A multiple of 8, as the rest of its struct.
             "PACKET_BYTES": max(PACKET_BYTES, -(-variant.snaplen // 8) * 8),
         }
-        self._bpf = _compile(bcc, constants)
-        # BCC would clean up once more at exit, with a traceback when a second Ctrl-C has cut
-        # `close` short; what is then still attached goes with the process.
-        atexit.unregister(self._bpf.cleanup)
+        self._bpf = compile_source(bcc, "udptrace.c", constants)
         self._misses = self._bpf.get_table(b"misses", keytype=MissKey, leaftype=MissValue)
         self._losses = self._bpf[b"losses"]
         self._bpf[b"events"].open_ring_buffer(self._take)
@@ -196,7 +193,8 @@ class Program:
         return len(attached) == len(names)
 
 
-def _compile(bcc: Any, constants: dict[str, int]) -> Any:
+def compile_source(bcc: Any, main: str, constants: dict[str, int]) -> Any:
+    """The BPF object of a file in bpf/, its maps made. Raises StartError."""
     source = bpf_dir()
     # BCC looks here instead of for the running kernel's headers, which need not be installed.
     os.environ["BCC_KERNEL_SOURCE"] = str(source / "stubs")
@@ -204,12 +202,15 @@ def _compile(bcc: Any, constants: dict[str, int]) -> Any:
     with captured_stderr() as printed:
         try:
             bpf = bcc.BPF(
-                text=_whole(source / "udptrace.c").encode(),
+                text=_whole(source / main).encode(),
                 cflags=[*flags, f"-I{source}", "-Wno-unused-command-line-argument"],
             )
         except Exception as error:
             failure = error
         else:
+            # BCC would clean up once more at exit, with a traceback when a second Ctrl-C has cut
+            # `close` short; what is then still attached goes with the process.
+            atexit.unregister(bpf.cleanup)
             return bpf
     why = _first_error(printed.text) or str(failure)
     raise StartError(f"the probes cannot be compiled ({why})", _remedy(why)) from failure

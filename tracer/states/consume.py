@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from tracer.events import (
+    LOOKED_UP,
     Call,
     Clock,
     Close,
@@ -47,9 +48,6 @@ LOSSES = ("call", "close", "created", "inflight")
 
 _HELD = 8192
 """Steps held at a time; beyond it the oldest is shown before what is looked up for it is there."""
-
-# What was looked up for what came before, however long that took: it has no part in time.
-_LOOKED_UP = (NetnsInfo, NetnsContainers, InContainer, TargetChange, PortRange)
 
 
 class Tally:
@@ -122,7 +120,7 @@ class Transitions:
     def feed(self, event: Event) -> None:
         """Take the next event and show what is due by its time."""
         text: list[str] = []
-        if not isinstance(event, _LOOKED_UP):
+        if not isinstance(event, LOOKED_UP):
             self._pass(event)
             text += self._due(None if isinstance(event, End) else self._now - self._settle_ns)
         self._take(event)

@@ -6,7 +6,6 @@ From outside there is /proc/PID/net of a process in it. Who asks does not care w
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -17,7 +16,6 @@ from tracer.system.sockets import Dump, proc_sockets, udp_sockets
 
 T = TypeVar("T")
 
-_SYSCTLS = Path("/proc/sys/net/ipv4")
 
 NOT_ENTERED = "no permission to enter"
 """Why udp_diag was not used from outside."""
@@ -41,8 +39,8 @@ class View(Protocol):
     def counters(self) -> snmp.Values:
         """The kernel's counters (`tracer.system.snmp.WANTED`)."""
 
-    def port_range(self) -> tuple[int, int, str]:
-        """The first and the last port the kernel chooses from, and those reserved among them."""
+    def run(self, function: Callable[[], T]) -> T | None:
+        """The result of a function that must run in the namespace; None where that cannot be."""
 
 
 class Inside:
@@ -68,10 +66,9 @@ class Inside:
         """From /proc/net/snmp."""
         return snmp.read_counters()
 
-    def port_range(self) -> tuple[int, int, str]:
-        """From /proc/sys, which shows those of who looks."""
-        first, last = (_SYSCTLS / "ip_local_port_range").read_text().split()
-        return int(first), int(last), (_SYSCTLS / "ip_local_reserved_ports").read_text().strip()
+    def run(self, function: Callable[[], T]) -> T | None:
+        """Here it can."""
+        return function()
 
 
 class Outside:
@@ -101,9 +98,9 @@ class Outside:
         """From its snmp and snmp6."""
         return snmp.read_counters(self._directory)
 
-    def port_range(self) -> tuple[int, int, str]:
-        """Not told."""
-        raise PermissionError(errno.EPERM, NOT_ENTERED)
+    def run(self, function: Callable[[], T]) -> T | None:
+        """Here it cannot."""
+        return None
 
 
 def look(netns: Netns, read: Callable[[View], T]) -> T:

@@ -11,6 +11,7 @@ from tracer.system.clock import read_clock
 from tracer.system.containers.worker import ContainerWorker
 from tracer.system.door import View, look
 from tracer.system.initial import is_initial
+from tracer.system.local_ports import read_local_ports
 from tracer.system.netns import Doors, Netns, find_netns, is_named, list_netns
 from tracer.system.ports import sockets_on_port
 from tracer.system.processes import NoOwners, OwnerFinder
@@ -96,6 +97,7 @@ def _counters(inum: int, view: View) -> Counters:
     return Counters(before, time.monotonic_ns(), inum, view.cookie(), values)
 
 
-def _port_range(inum: int, view: View) -> PortRange:
-    """Raises OSError."""
-    return PortRange(time.monotonic_ns(), inum, view.cookie(), *view.port_range())
+def _port_range(inum: int, view: View) -> PortRange | None:
+    """None where the namespace may not be entered. Raises OSError."""
+    ports = view.run(read_local_ports)
+    return ports and PortRange(time.monotonic_ns(), inum, view.cookie(), *ports)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from tracer.events import SocketView
+from tracer.sockets.model import Detail, Memory
 from tracer.system.endpoints import socket_view
 from tracer.system.netlink import (
     NETLINK_SOCK_DIAG,
@@ -25,6 +26,7 @@ from tracer.system.netlink import (
 )
 
 _SOCK_DIAG_BY_FAMILY = 20
+_INET_DIAG_SKMEMINFO = 7
 _INET_DIAG_SKV6ONLY = 11
 _ALL_STATES = 0xFFFFFFFF
 
@@ -34,15 +36,24 @@ _REQUEST = struct.Struct("=BBBxI2s46x")
 # inet_diag_msg: family, state, timer, retrans; sport, dport (network order), src, dst, ifindex,
 # cookie in two halves; expires, rqueue, wqueue, uid, inode.
 _MESSAGE = struct.Struct("=BBBB2s2s16s16sIIIIIIII")
+# The extensions asked for, as a bit each.
+_EXTENSIONS = 1 << (_INET_DIAG_SKMEMINFO - 1)
+# SK_MEMINFO_*: those of `Memory` in its order, then the drops (include/uapi/linux/sock_diag.h).
+_SKMEMINFO = struct.Struct("=9I")
 
 
 @dataclass(frozen=True)
 class Dump:
     """The sockets of a namespace; ``reason`` is why udp_diag was not used, empty if it was."""
 
-    sockets: tuple[SocketView, ...]
+    details: tuple[Detail, ...]
     source: Literal["udp_diag", "proc"]
     reason: str = ""
+
+    @property
+    def sockets(self) -> tuple[SocketView, ...]:
+        """Without their queues."""
+        return tuple(detail.view for detail in self.details)
 
 
 def udp_sockets(netns: int, netns_cookie: int) -> Dump:
@@ -61,7 +72,7 @@ def udp_sockets(netns: int, netns_cookie: int) -> Dump:
         return Dump(tuple(found), "proc", reason)
 
 
-def _diag(family: int, netns: int, netns_cookie: int) -> list[SocketView]:
+def _diag(family: int, netns: int, netns_cookie: int) -> list[Detail]:
     bodies = dump(NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _request(family))
     return [parse_diag(body, netns, netns_cookie) for body in bodies]
 
@@ -78,28 +89,32 @@ def read_port(port: int, netns: int, netns_cookie: int, take: Callable[[SocketVi
             NETLINK_SOCK_DIAG,
             _SOCK_DIAG_BY_FAMILY,
             _request(family, port),
-            lambda body: take(parse_diag(body, netns, netns_cookie)),
+            lambda body: take(parse_diag(body, netns, netns_cookie).view),
         )
     return changed
 
 
 def _request(family: int, port: int = 0) -> bytes:
-    return _REQUEST.pack(family, socket.IPPROTO_UDP, 0, _ALL_STATES, port.to_bytes(2, "big"))
+    return _REQUEST.pack(
+        family, socket.IPPROTO_UDP, _EXTENSIONS, _ALL_STATES, port.to_bytes(2, "big")
+    )
 
 
-def parse_diag(body: bytes, netns: int, netns_cookie: int) -> SocketView:
+def parse_diag(body: bytes, netns: int, netns_cookie: int) -> Detail:
     """The socket of an inet_diag_msg with its attributes. Raises NetlinkError."""
     if len(body) < _MESSAGE.size:
         raise NetlinkError(errno.EBADMSG, "socket message cut off")
-    family, state, _, _, sport, dport, src, dst, device, low, high, *_, uid, inode = (
+    family, state, _, _, sport, dport, src, dst, device, low, high, _, rx, tx, uid, inode = (
         _MESSAGE.unpack_from(body)
     )
     if family not in (socket.AF_INET, socket.AF_INET6):
         raise NetlinkError(errno.EBADMSG, f"socket message of address family {family}")
     size = 4 if family == socket.AF_INET else 16
+    attributes = parse_attributes(body[_MESSAGE.size :])
     # The kernel tells it of AF_INET6 sockets that are not connected.
-    v6only = parse_attributes(body[_MESSAGE.size :]).get(_INET_DIAG_SKV6ONLY)
-    return socket_view(
+    v6only = attributes.get(_INET_DIAG_SKV6ONLY)
+    memory, drops = _memory(attributes.get(_INET_DIAG_SKMEMINFO, b""))
+    view = socket_view(
         family=family,
         state=state,
         local=(src[:size], int.from_bytes(sport, "big")),
@@ -112,9 +127,18 @@ def parse_diag(body: bytes, netns: int, netns_cookie: int) -> SocketView:
         device=device,
         v6only=None if v6only is None else v6only != b"\0",
     )
+    return Detail(view, rx, tx, drops, memory)
 
 
-def proc_sockets(directory: Path, netns: int, netns_cookie: int) -> list[SocketView]:
+def _memory(attribute: bytes) -> tuple[Memory | None, int | None]:
+    """The buffers and the drops of a INET_DIAG_SKMEMINFO; None where it does not tell them."""
+    if len(attribute) < _SKMEMINFO.size:
+        return None, None
+    *values, drops = _SKMEMINFO.unpack_from(attribute)
+    return Memory(*values), drops
+
+
+def proc_sockets(directory: Path, netns: int, netns_cookie: int) -> list[Detail]:
     """From a /proc/PID/net's udp and udp6; a kernel without IPv6 has no udp6. Raises OSError."""
     found = parse_proc((directory / "udp").read_bytes(), socket.AF_INET, netns, netns_cookie)
     try:
@@ -124,7 +148,7 @@ def proc_sockets(directory: Path, netns: int, netns_cookie: int) -> list[SocketV
     return found + parse_proc(text, socket.AF_INET6, netns, netns_cookie)
 
 
-def parse_proc(text: bytes, family: int, netns: int, netns_cookie: int) -> list[SocketView]:
+def parse_proc(text: bytes, family: int, netns: int, netns_cookie: int) -> list[Detail]:
     """The sockets of a /proc/net/udp or udp6 text; lines that make no sense are left out."""
     found = []
     for line in text.splitlines()[1:]:
@@ -140,9 +164,12 @@ def parse_proc(text: bytes, family: int, netns: int, netns_cookie: int) -> list[
                 inode=int(fields[9]),
                 uid=int(fields[7]),
             )
+            tx, rx = (int(queue, 16) for queue in fields[4].split(b":"))
+            # The last of thirteen (net/ipv4/udp.c:udp4_format_sock).
+            drops = int(fields[12]) if len(fields) > 12 else None
         except (IndexError, ValueError):
             continue
-        found.append(view)
+        found.append(Detail(view, rx, tx, drops))
     return found
 
 
