@@ -101,8 +101,12 @@ def selection_of(pairs: Iterable[tuple[str, str]]) -> Selection:
 
 
 def is_within(address: str, networks: Iterable[Network]) -> bool:
-    """Whether an address is in one of these networks."""
-    end = ipaddress.ip_address(unmapped(address).split("%", 1)[0])
+    """Whether an address is in one of these networks; what is none, as in a recording that was
+    tampered with, is in none."""
+    try:
+        end = ipaddress.ip_address(unmapped(address).split("%", 1)[0])
+    except ValueError:
+        return False
     return any(end in network for network in networks)
 
 

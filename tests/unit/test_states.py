@@ -236,6 +236,11 @@ def test_names_are_made_safe() -> None:
     by = replace(task(), comm="a\x1b[2J")
     text = printed(TransitionText(), [header(), bind(1, OPEN, by=by), end(900)])
     assert "\x1b" not in text
+    asked = replace(bind(1, OPEN), requested=("\x1b[2J", 0))
+    for error in (0, 98):
+        made: list[Event] = [header(), replace(asked, error=error), end(900)]
+        assert "\x1b" not in printed(TransitionText(), made)
+    assert what(made, selection=selected(("host", "10.0.0.0/8"))) == []
     ranges = ports(2, reserved="\x1b" * 999)
     text = printed(TransitionText(), [header(), without_port(1), ranges, end(900)])
     assert "\x1b" not in text

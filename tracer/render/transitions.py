@@ -92,13 +92,13 @@ def _how(made: Transition) -> Iterator[str]:
     if made.what == "autobound":
         yield f"the kernel chose the port, {_AUTOBOUND[made.within]}"
     elif made.what == "disconnected":
-        yield _UNDONE[None if made.within == "send" else made.within]
+        yield _UNDONE[made.within]
     elif made.port_from == "kernel-chosen":
-        yield f"the kernel chose the port, for bind() to {made.requested}"
+        yield f"the kernel chose the port, for bind() to {_asked(made)}"
     if made.call != "connect" or made.after is None:
         return
     if made.requested and made.requested != made.after.peer:
-        yield f"asked for {made.requested}"
+        yield f"asked for {_asked(made)}"
     if made.address_from == "route":
         yield "the route chose the local address"
     elif made.address_from == "kept":
@@ -114,13 +114,18 @@ def _was(made: Transition) -> str:
 
 def _failure(made: Transition) -> Iterator[str]:
     call = {"autobind": "autobind " + _AUTOBOUND[made.within]}.get(made.call, f"{made.call}()")
-    asked = f" of {made.requested}" if made.requested else ""
+    asked = f" of {_asked(made)}" if made.requested else ""
     yield f"{call}{asked}: {made.error}"
     if made.ports is not None:
         yield f"no port is free: {_ports(made.ports)}"
     if made.after is not None:
         changed = "unchanged" if made.after == made.before else "now"
         yield f"{changed}, {_ends(made.after)}"
+
+
+def _asked(made: Transition) -> str:
+    """What the call asked for; a recording can have any text there."""
+    return line(made.requested or "nothing")
 
 
 def _ports(ports: Ports) -> str:
