@@ -178,6 +178,8 @@ class Transitions:
         if until is not None:
             due = bisect.bisect_right(self._held, until, key=lambda step: step.time)
             number = max(due, number - _HELD)
+        if not number:
+            return
         steps, self._held = self._held[:number], self._held[number:]
         for step in steps:
             made = self._transition(step)

@@ -16,7 +16,6 @@ from tracer.system.sockets import Dump, proc_sockets, udp_sockets
 
 T = TypeVar("T")
 
-
 NOT_ENTERED = "no permission to enter"
 """Why udp_diag was not used from outside."""
 
