@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 from tracer.between import Between
 from tracer.causes import Cause
@@ -38,6 +37,7 @@ from tracer.events import (
     TargetChange,
     Translation,
 )
+from tracer.frozen import frozen
 from tracer.incident import Incident
 from tracer.inhabitants import Inhabitants
 from tracer.judge import Judge, Verdict
@@ -69,7 +69,7 @@ _LOSSES = 64
 _RACES = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IncidentUpdate:
     """An incident, new or changed; ``previous`` is what was told of it before."""
 
@@ -138,7 +138,7 @@ class Linker:
 
         What was looked up has no part in time: it is only taken in.
         """
-        if isinstance(event, LOOKED_UP):
+        if type(event) in LOOKED_UP:
             # It must not come too late for a miss that would settle by the look-up's own time.
             self._take(event)
             return self._drain()
@@ -198,7 +198,12 @@ class Linker:
         self._table.learn(event)
         if self._carrying and not self._carry(event):
             return
-        match event:
+        match event:  # the most frequent ones first
+            case Call():
+                self._judge.note(event)
+                self._reconsider(event)
+            case Close():
+                self._judge.note(event)
             case Miss():
                 self._miss(event)
             case MissCount():
@@ -212,11 +217,6 @@ class Linker:
             case SockError():
                 if event.errno:
                     self._tell(event)
-            case Call():
-                self._judge.note(event)
-                self._reconsider(event)
-            case Close():
-                self._judge.note(event)
             case Counters():
                 self._silence.read(event)
             case NetnsInfo():
@@ -486,7 +486,7 @@ class Linker:
 
     def _reconsider(self, call: Call) -> None:
         """Judge anew the races that a call explains which took longer than they settled."""
-        for episode in list(self._races):
+        for episode in tuple(self._races):
             spans = call.entered <= episode.miss.time <= call.time
             if not spans or episode.verdict is None or call.after.netns != episode.miss.netns:
                 continue

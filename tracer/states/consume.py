@@ -120,7 +120,7 @@ class Transitions:
     def feed(self, event: Event) -> None:
         """Take the next event and show what is due by its time."""
         text: list[str] = []
-        if not isinstance(event, LOOKED_UP):
+        if type(event) not in LOOKED_UP:
             self._pass(event)
             text += self._due(None if isinstance(event, End) else self._now - self._settle_ns)
         self._take(event)

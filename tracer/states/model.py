@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from tracer.events import Family
+from tracer.frozen import frozen
 from tracer.incident import SCHEMA, Json, Netns, Process
 from tracer.timefmt import utc_text
 
@@ -26,7 +26,7 @@ PortFrom = Literal["requested", "kernel-chosen"]
 Within = Literal["connect", "send"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ends:
     """A socket at one moment, in ss's words; ``peer`` None where it has none."""
 
@@ -44,7 +44,7 @@ class Ends:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ports:
     """The ports the kernel chooses from in a namespace; ``reserved`` as the sysctl has it."""
 
@@ -56,7 +56,7 @@ class Ports:
         return {"first": self.first, "last": self.last, "reserved": self.reserved or None}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Transition:
     """What a call made of a socket, or failed to; ``time`` of its return, in UTC.
 
