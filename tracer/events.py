@@ -191,6 +191,31 @@ class Call:
     before: SocketView
     after: SocketView
     error: int
+    within: Literal["connect"] | None = None
+    """An autobind or a disconnect that connect() made. None: it did not, or, where the header does
+    not name inet_dgram_connect as proven, that is not told."""
+
+
+# Of include/uapi/asm-generic/errno*.h.
+_EAGAIN, _EADDRINUSE = 11, 98
+
+
+def found_no_port(call: Call) -> bool:
+    """Whether the kernel was to choose a port and found none free."""
+    if call.op == "autobind":
+        return call.error == _EAGAIN
+    to_port_0 = call.op == "bind" and call.requested is not None and not call.requested[1]
+    return to_port_0 and call.error == _EADDRINUSE
+
+
+@frozen
+class Created:
+    """A UDP socket was made: it has no port yet, and mostly no cookie."""
+
+    kind: ClassVar[str] = "created"
+    time: int
+    task: Task
+    socket: SocketView
 
 
 @frozen
@@ -381,6 +406,23 @@ class NetnsInfo:
 
 
 @frozen
+class PortRange:
+    """The ports the kernel chooses from in a network namespace, read since it had found none free.
+
+    net.ipv4.ip_local_port_range, both ends included, and ip_local_reserved_ports as it is written
+    there; IPv6 has no others.
+    """
+
+    kind: ClassVar[str] = "range"
+    time: int
+    inum: int
+    cookie: int
+    first: int
+    last: int
+    reserved: str
+
+
+@frozen
 class NetnsContainers:
     """The containers that have processes in a network namespace; none: others have, or its name
     says whose it is. Told again when they have changed, and not when all processes are gone."""
@@ -548,6 +590,7 @@ Event = (
     Header
     | Clock
     | Call
+    | Created
     | Close
     | SockError
     | IcmpReceived
@@ -558,6 +601,7 @@ Event = (
     | SocketSeen
     | Owners
     | NetnsInfo
+    | PortRange
     | NetnsContainers
     | InContainer
     | TargetChange
@@ -584,6 +628,19 @@ CARRIED_OVER = (
 )
 """What can come before `Carried`."""
 
+LOOKED_UP = {
+    NetnsInfo,
+    PortRange,
+    NetnsContainers,
+    InContainer,
+    TargetChange,
+    Owners,
+    PortDump,
+    Translation,
+    Counters,
+}
+"""What was looked up for what came before, however long that took: it has no part in time."""
+
 # What can be lost, with the words for it; the kernel's counters are in this order (bpf/events.h).
 LOSSES = {
     "call": "connect, bind, autobind or disconnect records",
@@ -597,4 +654,5 @@ LOSSES = {
     "fate": "records of what became of an ICMP",
     "received": "records of ICMPs that came in (their counts are kept)",
     "packet": "first bytes of missed datagrams",
+    "created": "records of sockets made",
 }

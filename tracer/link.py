@@ -14,6 +14,7 @@ from tracer.episode import Episode, miss_from_count, miss_from_received, same_ve
 from tracer.episodes import Episodes, KeyState
 from tracer.events import (
     CARRIED_OVER,
+    LOOKED_UP,
     Call,
     Carried,
     Clock,
@@ -30,7 +31,6 @@ from tracer.events import (
     MissCount,
     NetnsContainers,
     NetnsInfo,
-    Owners,
     PortDump,
     ReceivedIcmp,
     SockError,
@@ -61,18 +61,6 @@ _LOSS_REACH_NS = NS
 # The ICMP of a miss that happened here arrives within this time of the evidence of it, which the
 # kernel renews once a second while the miss repeats.
 _RENEWED_NS = 1_500_000_000
-
-# Looked up for what came before, however long that took.
-_LOOKED_UP = {
-    NetnsInfo,
-    NetnsContainers,
-    InContainer,
-    TargetChange,
-    Owners,
-    PortDump,
-    Translation,
-    Counters,
-}
 
 # Losses remembered for the misses that come after them.
 _LOSSES = 64
@@ -150,7 +138,7 @@ class Linker:
 
         What was looked up has no part in time: it is only taken in.
         """
-        if type(event) in _LOOKED_UP:
+        if type(event) in LOOKED_UP:
             # It must not come too late for a miss that would settle by the look-up's own time.
             self._take(event)
             return self._drain()

@@ -47,11 +47,12 @@ def test_what_comes_again_is_the_same_object() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b'"error":0}', b'"error":00}'),
-        (b'"error":0}', b'"error":-1}'),
-        (b'"error":0}', b'"error":0,"colour":"red"}'),
-        (b'"error":0}', b'"error":0}}'),
-        (b'"error":0}', b'"error":0'),
+        (b'"error":0,', b'"error":00,'),
+        (b'"error":0,', b'"error":-1,'),
+        (b'"within":null}', b'"within":null,"colour":"red"}'),
+        (b'"within":null}', b'"within":null}}'),
+        (b'"within":null}', b'"within":null'),
+        (b',"within":null}', b"}"),
         (b'"op":"connect"', b'"op":"dance"'),
         (b'"op":"connect"', b'"op":["connect"'),
         (b'"op":"connect"', b'"op":NaN'),

@@ -21,7 +21,18 @@ _NEW_OBJECTS = 50_000
 """New objects after which Python looks for cycles to free, in place of 700: the linker makes none,
 and holds so many objects for a minute that looking took a tenth of its time."""
 
-COMMANDS = ("live", "record", "replay", "report", "export", "diff", "sockets", "check", "doctor")
+COMMANDS = (
+    "live",
+    "record",
+    "replay",
+    "report",
+    "export",
+    "diff",
+    "sockets",
+    "states",
+    "check",
+    "doctor",
+)
 """In the order of the help; each is `command` of the module of its name beside this one."""
 
 EPILOG = """Without a command it is `udptrace live`, whose options it takes: see `udptrace live -h`.

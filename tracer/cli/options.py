@@ -156,6 +156,11 @@ def selecting_sockets(function: F) -> F:
     return _selecting(function, _socket_filter_options)
 
 
+def selecting_transitions(function: F) -> F:
+    """The same for a command about what becomes of sockets: those that a call can pass."""
+    return _selecting(function, _transition_filter_options)
+
+
 def _selecting(function: F, options: Callable[[F], F]) -> F:
     @functools.wraps(function)
     def command(**given: Any) -> Any:
@@ -227,6 +232,13 @@ _socket_filter_options: Callable[[Any], Any] = _ends_options(
     "sockets", "with either end at", "with either end in", "held by this process"
 )
 
+_transition_filter_options: Callable[[Any], Any] = _ends_options(
+    "sockets",
+    "with either end at, or asked for,",
+    "with either end in, or asked for in,",
+    "made by a call of this process",
+)
+
 bounds_options = _all_of(
     click.option(
         "--max-size",
@@ -250,7 +262,7 @@ closed_window_option = click.option(
     help="How long a closed socket is remembered as a cause.  [default: 60s]",
 )
 
-trace_options = _all_of(
+run_options = _all_of(
     click.option(
         "--wait",
         is_flag=True,
@@ -264,16 +276,29 @@ trace_options = _all_of(
         help="End after so long: 30, 30s, 5m, 1h.",
     ),
     click.option(
-        "--count",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="End after so many distinct incidents.",
-    ),
-    click.option(
         "--ready-file",
         metavar="FILE",
         type=click.Path(dir_okay=False),
         help="Create FILE once every probe is attached and proven.",
+    ),
+    click.option(
+        "--settle",
+        "settle_ns",
+        metavar="DURATION",
+        callback=duration_ns,
+        help="How long what happened is held for what belongs to it; a slow or emulated machine "
+        "may need more.  [default: 200ms]",
+    ),
+    click.option("-v", "--verbose", is_flag=True, help="Tell the phases of the start on stderr."),
+)
+
+trace_options = _all_of(
+    run_options,
+    click.option(
+        "--count",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="End after so many distinct incidents.",
     ),
     click.option(
         "--lookups",
@@ -294,15 +319,6 @@ trace_options = _all_of(
         help="Keep so many bytes of a datagram that missed, its payload among them, for "
         "`export --to pcapng`; up to 2048.  [default: its headers]",
     ),
-    click.option(
-        "--settle",
-        "settle_ns",
-        metavar="DURATION",
-        callback=duration_ns,
-        help="How long a miss is held for what belongs to it; a slow or emulated machine may need "
-        "more.  [default: 200ms]",
-    ),
-    click.option("-v", "--verbose", is_flag=True, help="Tell the phases of the start on stderr."),
 )
 
 

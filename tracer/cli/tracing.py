@@ -1,4 +1,4 @@
-"""What `live` and `record` share: from the options to a running trace.
+"""What `live`, `record` and `states` share: from the options to a running trace.
 
 What is not needed before the compiler runs is imported after it (tracer.cli.watching): compiling is
 the peak of the memory used, and what the compiler gives back serves for the rest.
@@ -24,20 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TraceOptions:
-    """The options of `live` and `record`."""
+    """The options of `live`, `record` and `states`."""
 
     netns: tuple[str, ...]
     pids: tuple[int, ...]
     containers: tuple[str, ...]
     wait: bool
-    closed_window_ns: int | None
     settle_ns: int | None
     duration_ns: int | None
-    count: int | None
     ready_file: str | None
-    lookups: str | None
-    all_icmp: bool
-    snaplen: int
     verbose: bool
     write: str | None
     selection: tuple[tuple[str, str], ...]
@@ -45,10 +40,17 @@ class TraceOptions:
     output_format: str = ""
     """Empty for a trace that is only recorded."""
     color: str = "never"
+    closed_window_ns: int | None = None
+    count: int | None = None
+    lookups: str | None = None
+    all_icmp: bool = False
+    snaplen: int = 0
     max_size: int | None = None
     max_files: int | None = None
     ring_ns: int | None = None
     triggers: tuple[str, ...] = ()
+    states: bool = False
+    """Transitions of sockets are shown, not incidents."""
 
 
 def run_trace(options: TraceOptions) -> None:
@@ -107,7 +109,8 @@ def _open_session(options: TraceOptions) -> Session:
     phases = Phases()
     lookups = wants_lookups(options.lookups, options.ring_ns)
     try:
-        session = Session(Variant(lookups, options.all_icmp, options.snaplen), phases)
+        variant = Variant(lookups, options.all_icmp, options.snaplen, options.states)
+        session = Session(variant, phases)
     except StartError as error:
         # Where the remedy is a command of ours, that one tells the rest.
         more = "" if PROG in error.remedy else f"; `{PROG} doctor` says what else is in the way"

@@ -1,15 +1,19 @@
-"""What a command shows of a trace: the linker and the renderer that its options ask for."""
+"""What a command shows of a trace: the consumer and the renderer that its options ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tracer.cli.options import wants_color
 from tracer.cli.streams import tell
 from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS, Linker
 from tracer.present import Presenter, Renderer
 from tracer.render.text import TextRenderer
+from tracer.render.transitions import TransitionJson, TransitionText, tally_line, tally_summary
 from tracer.select import Selection
+from tracer.states.consume import Transitions
+from tracer.summary import status_line
 from tracer.totals import Stats
 
 
@@ -42,6 +46,59 @@ def make_presenter(
     if silent is not None and not output_format:
         return Presenter(linker, silent, write, limit)
     return Presenter(linker, TextRenderer(color=wants_color(color)), write, limit)
+
+
+def make_transitions(
+    output_format: str,
+    color: str,
+    write: Callable[[str], None],
+    *,
+    targets: tuple[int, ...],
+    following: bool,
+    settle_ns: int | None,
+    selection: Selection,
+) -> Transitions:
+    """The same for transitions of sockets: --format ("json", "text") and --color."""
+    as_json = TransitionJson()
+    return Transitions(
+        as_json if output_format == "json" else TransitionText(color=wants_color(color)),
+        write,
+        settle_ns=settle_ns or SETTLE_NS,
+        targets=frozenset(targets),
+        following=following,
+        selection=selection,
+        last=as_json.last if output_format == "json" else lambda end, tally: "",
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """What a live trace shows, and what it tells beside that on stderr."""
+
+    consumer: Presenter | Transitions
+    status: Callable[[int], str]
+    """The line that proves that it lives, by its age (ns)."""
+    sum_up: Callable[[], None]
+    """Tell the last words."""
+
+
+def view_of_incidents(presenter: Presenter) -> View:
+    """The view of `live` and `record`."""
+    return View(
+        presenter,
+        lambda age_ns: status_line(presenter.stats, age_ns),
+        lambda: tell_summary(presenter.stats),
+    )
+
+
+def view_of_transitions(transitions: Transitions) -> View:
+    """The view of `states`."""
+    tally = transitions.tally
+    return View(
+        transitions,
+        lambda age_ns: tally_line(tally, age_ns),
+        lambda: tell(tally_summary(tally)),
+    )
 
 
 def tell_summary(stats: Stats) -> None:

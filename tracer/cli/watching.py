@@ -9,7 +9,13 @@ from collections.abc import Callable
 
 from tracer.cli.streams import say, show, tell
 from tracer.cli.tracing import TraceOptions
-from tracer.cli.view import make_presenter, tell_summary
+from tracer.cli.view import (
+    View,
+    make_presenter,
+    make_transitions,
+    view_of_incidents,
+    view_of_transitions,
+)
 from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS
 from tracer.present import Renderer
 from tracer.ready import write_ready
@@ -17,7 +23,6 @@ from tracer.recording.errors import RecordingError
 from tracer.recording.sink import Sink
 from tracer.select import selection_of
 from tracer.signals import Stop
-from tracer.summary import status_line
 from tracer.system.machine import ThisMachine
 from tracer.system.targets import Targets
 from tracer.text import clean
@@ -25,7 +30,7 @@ from tracer.trace import Plan, Session, Trace
 
 
 class Watch:
-    """One run of `live` or `record`; ``began`` is when the command did (time.monotonic).
+    """One run of `live`, `record` or `states`; ``began`` is when the command did (time.monotonic).
 
     ``silent`` takes the incidents of a trace that shows nothing.
     """
@@ -38,17 +43,10 @@ class Watch:
         self._began = began
         self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._recording_failed = False
-        self._presenter = make_presenter(
-            options.output_format,
-            options.color,
-            show,
-            targets=targets.inums,
-            following=bool(targets.containers),
-            closed_window_ns=options.closed_window_ns,
-            settle_ns=options.settle_ns,
-            limit=options.count,
-            selection=selection_of(options.selection),
-            silent=silent,
+        self._view = (
+            _transitions(options, targets)
+            if options.states
+            else _incidents(options, targets, silent)
         )
 
     def run(self, session: Session, writer: Sink | None, stop: Stop) -> None:
@@ -57,7 +55,7 @@ class Watch:
         trace = Trace(
             session,
             machine,
-            self._presenter,
+            self._view.consumer,
             self._plan(),
             stop,
             say,
@@ -73,7 +71,7 @@ class Watch:
 
     def sum_up(self) -> None:
         """The last words. Raises RecordingError if the recording is not whole."""
-        tell_summary(self._presenter.stats)
+        self._view.sum_up()
         if self._recording_failed:
             raise RecordingError(f"{self._options.write}: the recording is not complete")
 
@@ -97,7 +95,7 @@ class Watch:
             taken = time.monotonic() - self._began
             say(f"ready after {taken:.2f} s, peak memory {peak_mb:.0f} MB")
         if self._on_terminal:
-            tell(f"{status_line(self._presenter.stats, 0)}; Ctrl-C ends it")
+            tell(f"{self._view.status(0)}; Ctrl-C ends it")
         if self._options.ready_file:
             write_ready(self._options.ready_file)
 
@@ -105,4 +103,33 @@ class Watch:
         """On a terminal a line now and then; a file or a pipe is spared them."""
         if not self._on_terminal:
             return None
-        return lambda age_ns: tell(status_line(self._presenter.stats, age_ns))
+        return lambda age_ns: tell(self._view.status(age_ns))
+
+
+def _incidents(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
+    presenter = make_presenter(
+        options.output_format,
+        options.color,
+        show,
+        targets=targets.inums,
+        following=bool(targets.containers),
+        closed_window_ns=options.closed_window_ns,
+        settle_ns=options.settle_ns,
+        limit=options.count,
+        selection=selection_of(options.selection),
+        silent=silent,
+    )
+    return view_of_incidents(presenter)
+
+
+def _transitions(options: TraceOptions, targets: Targets) -> View:
+    transitions = make_transitions(
+        options.output_format,
+        options.color,
+        show,
+        targets=targets.inums,
+        following=bool(targets.containers),
+        settle_ns=options.settle_ns,
+        selection=selection_of(options.selection),
+    )
+    return view_of_transitions(transitions)
