@@ -61,6 +61,7 @@ static __always_inline int call_exit(struct pt_regs *ctx, u32 kind) {
     }
     fill_header(&event->header, kind, sizeof(*event), bpf_ktime_get_ns());
     read_task(&event->task);
+    event->task.flags = is_connecting(call->sk) ? TASK_CONNECTING : 0;
     event->entered_ns = call->entered_ns;
     event->error = PT_REGS_RC(ctx);
     event->requested_family = call->requested_family;

@@ -3,12 +3,12 @@
 int close_enter(struct pt_regs *ctx) {
     u64 sk = PT_REGS_PARM1(ctx);
     struct wire_close *event;
-    // A socket that never had a port was never in the table: nothing can have missed it.
+    // A socket that has no port is not in the table: nothing can have missed it.
     u16 port = 0;
     if (!is_udp(sk))
         return 0;
     READ(port, sk + OFF_SKC_NUM);
-    if (!port)
+    if (!port && !is_shown_without_port(sk))
         return 0;
     event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {

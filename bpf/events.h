@@ -7,7 +7,7 @@
 #ifndef UDPTRACE_EVENTS_H
 #define UDPTRACE_EVENTS_H
 
-#define WIRE_VERSION 3
+#define WIRE_VERSION 4
 
 enum wire_kind {
     WIRE_CONNECT = 1,
@@ -22,6 +22,7 @@ enum wire_kind {
     WIRE_DISCONNECT = 10, /* struct wire_call */
     WIRE_RECEIVED = 11,
     WIRE_PACKET = 12,
+    WIRE_CREATED = 13, /* struct wire_close */
 };
 
 /* Loss counters, in the order of LOSSES in tracer/events.py. */
@@ -37,7 +38,8 @@ enum wire_loss {
     LOSS_FATE = 8,
     LOSS_RECEIVED = 9,
     LOSS_PACKET = 10,
-    LOSS_KINDS = 11,
+    LOSS_CREATED = 11,
+    LOSS_KINDS = 12,
 };
 
 /* Bits of wire_socket.flags. */
@@ -46,6 +48,9 @@ enum wire_loss {
 #define SOCKET_PORT_LOCK 4
 #define SOCKET_REUSEPORT 8
 #define SOCKET_KERNEL 16 /* of wire_listed alone: the kernel's own, which no process holds */
+
+/* Bits of wire_task.flags. */
+#define TASK_CONNECTING 1 /* inside a connect() of the socket, which made it call this */
 
 /* Bits of wire_miss.flags. */
 #define MISS_PROVEN 1    /* the skb shows that UDP's receive path sent this ICMP */
@@ -66,7 +71,7 @@ struct wire_task {
     __u32 pid; /* thread group, in the initial pid namespace */
     __u32 tid;
     __u32 uid;
-    __u32 pad;
+    __u32 flags;
     __u64 start_ns; /* CLOCK_BOOTTIME */
     char comm[16];
 };

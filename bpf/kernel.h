@@ -37,7 +37,7 @@ static __always_inline void read_task(struct wire_task *task) {
     task->pid = ids >> 32;
     task->tid = ids;
     task->uid = bpf_get_current_uid_gid();
-    task->pad = 0;
+    task->flags = 0;
     task->start_ns = 0;
     READ(leader, bpf_get_current_task() + OFF_TASK_LEADER);
     READ(task->start_ns, leader + OFF_TASK_START);

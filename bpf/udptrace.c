@@ -13,6 +13,7 @@
 #include "packet.h"
 
 #include "shared.c"
+#include "states.c"
 #include "calls.c"
 #include "close.c"
 #include "errors.c"

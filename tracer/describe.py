@@ -19,7 +19,6 @@ from tracer.events import (
     Miss,
     SockError,
     SocketView,
-    Task,
     Translation,
 )
 from tracer.incident import (
@@ -38,6 +37,7 @@ from tracer.incident import (
 from tracer.inhabitants import Inhabitants
 from tracer.match import Mismatch, is_connected
 from tracer.namespaces import Namespaces
+from tracer.naming import Names
 from tracer.provenance import Field, History, Unseen, setting, value
 from tracer.socktable import SocketRecord, SocketTable
 from tracer.timefmt import NS, Anchor
@@ -59,7 +59,7 @@ _UNTRACED: dict[Field, str] = {
 }
 
 
-class Describer:
+class Describer(Names):
     """Turns views, records and tasks into the incident's parts, by one clock anchor."""
 
     def __init__(
@@ -69,14 +69,8 @@ class Describer:
         anchor: Anchor | None,
         inhabitants: Inhabitants | None = None,
     ) -> None:
+        super().__init__(namespaces, anchor, inhabitants)
         self._table = table
-        self._inhabitants = inhabitants or Inhabitants(0)
-        self._namespaces = namespaces
-        self._anchor = anchor
-
-    def time(self, monotonic: int) -> int | None:
-        """UTC nanoseconds; None where the trace has no clock."""
-        return None if self._anchor is None else self._anchor.utc(monotonic)
 
     def datagram(self, miss: Miss) -> Datagram:
         """The datagram, its interface by name where only the number was told."""
@@ -94,12 +88,6 @@ class Describer:
         b, netns = translation.before, self.netns(translation.netns, translation.netns_cookie)
         return Nat(b.src, b.sport, b.dst, b.dport, netns, translation.direction)
 
-    def netns(self, inum: int, cookie: int) -> Netns:
-        name = self._namespaces.name(inum, cookie)
-        # Containers that share the host's network do not make it theirs.
-        containers = self._namespaces.containers(inum, cookie) if name != "host" else ()
-        return Netns(inum, cookie, name, containers)
-
     def socket(self, view: SocketView, when: int) -> Socket:
         """A socket as ``view`` shows it at ``when``, with the history that led there."""
         record = self._table.record(view)
@@ -111,7 +99,7 @@ class Describer:
             state="ESTAB" if is_connected(view) else "UNCONN",
             local=ends.local,
             peer=ends.peer,
-            device=self._device(view),
+            device=self.device(view),
             v6only=view.v6only if view.family == "ipv6" else None,
             port_origin=port_origin(view.port_lock),
             inode=view.inode,
@@ -141,7 +129,7 @@ class Describer:
         return SetBy(
             call=call.op if call else None,
             time=self.time(call.time) if call else None,
-            by=self._task(call.task) if call else None,
+            by=self.task(call.task) if call else None,
             requested=_requested(call) if call else None,
             before=self._shown(call.before, field, family) if call else None,
             value=shown,
@@ -153,7 +141,7 @@ class Describer:
         )
 
     def _kept_by(self, call: Call) -> KeptBy:
-        return KeptBy(call.op, self.time(call.time), self._task(call.task), _requested(call))
+        return KeptBy(call.op, self.time(call.time), self.task(call.task), _requested(call))
 
     def _shown(self, view: SocketView, field: Field, family: Family) -> str | None:
         """A field's value as a mismatch shows it; None for a peer or a port that is not set."""
@@ -161,7 +149,7 @@ class Describer:
             return view.local
         held = value(view, field, family)
         if field == "device":
-            return self._device(view) or "unbound"
+            return self.device(view) or "unbound"
         if field == "ipv6-only":
             return "ipv6" if held else "ipv4 and ipv6"
         return str(held) if held and not is_any(str(held)) else None
@@ -185,7 +173,7 @@ class Describer:
         if holders:
             return tuple(self._holder(holder) for holder in holders)
         if record is not None and record.task is not None:
-            return (self._task(record.task),)
+            return (self.task(record.task),)
         return ()
 
     def _holder(self, holder: Holder) -> Process:
@@ -193,32 +181,17 @@ class Describer:
         start = self._start(holder.start_ns)
         return Process(holder.pid, holder.comm, holder.fd, start, container)
 
-    def _task(self, task: Task) -> Process:
-        container = self._inhabitants.container(task.pid, task.start_ns)
-        return Process(task.pid, task.comm, None, self._start(task.start_ns), container)
-
-    def _start(self, boottime: int) -> int | None:
-        if not boottime or self._anchor is None:
-            return None
-        return self._anchor.utc_of_boottime(boottime)
-
-    def _device(self, view: SocketView) -> str | None:
-        if not view.device:
-            return None
-        links = self._namespaces.links(view.netns, view.netns_cookie)
-        return links.get(view.device, str(view.device))
-
     def _closed(self, record: SocketRecord) -> Closed | None:
         close = record.closed
         if close is None:
             return None
-        by = self._task(close.task)
+        by = self.task(close.task)
         return Closed(self.time(close.time), by, _told_before(record.told, close))
 
     def _connect(self, call: Call) -> Connect:
         return Connect(
             time=self.time(call.time),
-            by=self._task(call.task),
+            by=self.task(call.task),
             requested=endpoint(*call.requested) if call.requested else None,
             before=local_and_peer(call.before),
             after=local_and_peer(call.after),
@@ -230,7 +203,7 @@ class Describer:
         call = record.bound
         if call is None or call.after.lport != view.lport:
             return None
-        return Bind(self.time(call.time), self._task(call.task), call.op == "autobind")
+        return Bind(self.time(call.time), self.task(call.task), call.op == "autobind")
 
 
 def label(processes: Sequence[Process]) -> str:

@@ -7,10 +7,10 @@ net_cookie beside it (0 where the kernel has none) because inode numbers are reu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tracer.containers import Container
+from tracer.frozen import frozen
 
 Family = Literal["ipv4", "ipv6"]
 Fate = Literal["sent", "rate-limited"]
@@ -20,7 +20,7 @@ TCP_ESTABLISHED = 1
 TCP_CLOSE = 7
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SocketView:
     """A UDP socket as it was at one moment, read from struct sock or from a udp_diag dump.
 
@@ -57,7 +57,7 @@ class SocketView:
     """SO_REUSEPORT is set. None: not told by the source."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Task:
     """The process that made a call. ``start_ns``: CLOCK_BOOTTIME of its start, 0 if not known."""
 
@@ -68,7 +68,7 @@ class Task:
     start_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Holder:
     """A process seen holding a socket: one file descriptor of it, from /proc/PID/fd."""
 
@@ -79,7 +79,7 @@ class Holder:
     """CLOCK_BOOTTIME, nanoseconds; from /proc/PID/stat it has the resolution of a clock tick."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Datagram:
     """The headers of the UDP datagram an ICMP is about, as the receiver's kernel saw them.
 
@@ -99,7 +99,7 @@ class Datagram:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Walk:
     """The port's slot of the UDP hash table, read at the moment of the miss.
 
@@ -117,7 +117,7 @@ class Walk:
     """The slot's own count of its sockets, of every port and netns that share it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Header:
     """First event of a trace: where it comes from, and how its times become UTC."""
 
@@ -162,7 +162,7 @@ class Header:
     """What was known before this file follows, up to the event `Carried`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Clock:
     """A clock anchor: three clocks read together, so that a stepped wall clock shows."""
 
@@ -172,7 +172,7 @@ class Clock:
     boottime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """A call that set a socket's four-tuple: connect(), bind(), an autobind or a disconnect, at its
     return.
@@ -191,9 +191,34 @@ class Call:
     before: SocketView
     after: SocketView
     error: int
+    within: Literal["connect"] | None = None
+    """An autobind or a disconnect that connect() made. None: it did not, or, where the header does
+    not name inet_dgram_connect as proven, that is not told."""
 
 
-@dataclass(frozen=True, slots=True)
+# Of include/uapi/asm-generic/errno*.h.
+_EAGAIN, _EADDRINUSE = 11, 98
+
+
+def found_no_port(call: Call) -> bool:
+    """Whether the kernel was to choose a port and found none free."""
+    if call.op == "autobind":
+        return call.error == _EAGAIN
+    to_port_0 = call.op == "bind" and call.requested is not None and not call.requested[1]
+    return to_port_0 and call.error == _EADDRINUSE
+
+
+@frozen
+class Created:
+    """A UDP socket was made: it has no port yet, and mostly no cookie."""
+
+    kind: ClassVar[str] = "created"
+    time: int
+    task: Task
+    socket: SocketView
+
+
+@frozen
 class Close:
     """A UDP socket is being closed: its last four-tuple, and who closed it."""
 
@@ -203,7 +228,7 @@ class Close:
     socket: SocketView
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReceivedIcmp:
     """An ICMP that came in: who sent it, and what it said."""
 
@@ -212,7 +237,7 @@ class ReceivedIcmp:
     code: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SockError:
     """An error was queued on a socket (sk_error_report): told, which need not be read.
 
@@ -227,7 +252,7 @@ class SockError:
     icmp: ReceivedIcmp | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IcmpReceived:
     """An unreachable came in about a datagram sent from ``netns`` (net/ipv4/udp.c:udp_err).
 
@@ -247,7 +272,7 @@ class IcmpReceived:
     """As in `Miss`: of what the ICMP quotes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Miss:
     """An ICMP unreachable about a UDP datagram, at the entry of the function that sends it.
 
@@ -283,7 +308,7 @@ def falls_short(miss: Miss) -> bool:
     return miss.walk is not None and (miss.walk.truncated or miss.walk.lost > 0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PortDump:
     """The sockets on a port, read because the walk at a miss fell short of showing them all.
 
@@ -305,7 +330,7 @@ class PortDump:
     incomplete: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IcmpFate:
     """What became of a miss's ICMP: handed to IP, or stopped by a rate limit.
 
@@ -318,7 +343,7 @@ class IcmpFate:
     status: Fate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MissCount:
     """The kernel's counter of a miss that repeats, read between two streamed misses.
 
@@ -345,7 +370,7 @@ class MissCount:
     """As in `Miss`; None when not told."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SocketSeen:
     """A socket found in a dump (udp_diag), at the start or when asked for later."""
 
@@ -355,7 +380,7 @@ class SocketSeen:
     source: Literal["udp_diag", "proc"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Owners:
     """Processes found holding a socket, by its inode; empty: looked for and none was found."""
 
@@ -365,7 +390,7 @@ class Owners:
     holders: tuple[Holder, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NetnsInfo:
     """What is known of a network namespace: its name, its local addresses and its links."""
 
@@ -380,7 +405,24 @@ class NetnsInfo:
     """(ifindex, name) pairs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class PortRange:
+    """The ports the kernel chooses from in a network namespace, read since it had found none free.
+
+    net.ipv4.ip_local_port_range, both ends included, and ip_local_reserved_ports as it is written
+    there; IPv6 has no others.
+    """
+
+    kind: ClassVar[str] = "range"
+    time: int
+    inum: int
+    cookie: int
+    first: int
+    last: int
+    reserved: str
+
+
+@frozen
 class NetnsContainers:
     """The containers that have processes in a network namespace; none: others have, or its name
     says whose it is. Told again when they have changed, and not when all processes are gone."""
@@ -392,7 +434,7 @@ class NetnsContainers:
     containers: tuple[Container, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InContainer:
     """A process that was found to be a container's, when it was first seen."""
 
@@ -404,7 +446,7 @@ class InContainer:
     container: Container
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TargetChange:
     """A container that -c asked for has started in a network namespace, or has ended there."""
 
@@ -418,7 +460,7 @@ class TargetChange:
     container: Container
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FourTuple:
     """The ends of a datagram."""
 
@@ -428,7 +470,7 @@ class FourTuple:
     dport: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Translation:
     """What connection tracking knew of a datagram that missed, looked up just after the miss.
 
@@ -453,7 +495,7 @@ class Translation:
     timeout: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Counters:
     """What the kernel has counted of a namespace's UDP and ICMP since the namespace began.
 
@@ -473,7 +515,7 @@ class Counters:
     """Read at the end of the trace."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loss:
     """Evidence that was dropped: what, and how many since the previous Loss of the same what."""
 
@@ -484,7 +526,7 @@ class Loss:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """A socket as it was known when a file began that is not the first of its trace.
 
@@ -508,7 +550,7 @@ class Known:
     """The latest error queued on it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Carried:
     """The end of what a file carries over from before it: its own evidence begins here.
 
@@ -525,7 +567,7 @@ class Carried:
     """How many records of calls had been lost by then: `Loss`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tick:
     """Time passed without an event and the linker acted on it: kept, so that a replay does too."""
 
@@ -533,7 +575,7 @@ class Tick:
     time: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class End:
     """Last event of a trace that ended cleanly, and why it did."""
 
@@ -548,6 +590,7 @@ Event = (
     Header
     | Clock
     | Call
+    | Created
     | Close
     | SockError
     | IcmpReceived
@@ -558,6 +601,7 @@ Event = (
     | SocketSeen
     | Owners
     | NetnsInfo
+    | PortRange
     | NetnsContainers
     | InContainer
     | TargetChange
@@ -584,6 +628,19 @@ CARRIED_OVER = (
 )
 """What can come before `Carried`."""
 
+LOOKED_UP = {
+    NetnsInfo,
+    PortRange,
+    NetnsContainers,
+    InContainer,
+    TargetChange,
+    Owners,
+    PortDump,
+    Translation,
+    Counters,
+}
+"""What was looked up for what came before, however long that took: it has no part in time."""
+
 # What can be lost, with the words for it; the kernel's counters are in this order (bpf/events.h).
 LOSSES = {
     "call": "connect, bind, autobind or disconnect records",
@@ -597,4 +654,5 @@ LOSSES = {
     "fate": "records of what became of an ICMP",
     "received": "records of ICMPs that came in (their counts are kept)",
     "packet": "first bytes of missed datagrams",
+    "created": "records of sockets made",
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import zip_longest
 from typing import Literal
 
 from tracer.causes import Cause
 from tracer.containers import Container, of_pod, workload
 from tracer.events import Datagram, Family
+from tracer.frozen import frozen
 from tracer.match import Mismatch
 from tracer.timefmt import utc_text
 
@@ -73,7 +74,7 @@ def is_soft(family: Family, code: int) -> bool:
     return code in (_SOFT4 if family == "ipv4" else _SOFT6)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Netns:
     """A network namespace; ``cookie`` 0 where the kernel has none."""
 
@@ -117,7 +118,7 @@ def container_json(container: Container) -> Json:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Process:
     """A process that holds a socket (then with ``fd``) or made a call on it; ``start`` in UTC."""
 
@@ -143,7 +144,7 @@ class Process:
         return abs(self.start - other.start) <= CLOCK_TICK_NS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LocalAndPeer:
     """A socket's two ends, as printed; ``peer`` None for an unconnected socket."""
 
@@ -154,7 +155,7 @@ class LocalAndPeer:
         return {"local": self.local, "peer": self.peer}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connect:
     """The connect() that made a socket's four-tuple; ``time`` of its return, in UTC.
 
@@ -181,7 +182,7 @@ class Connect:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bind:
     """The bind() or autobind that gave an unconnected socket its port; ``time`` in UTC."""
 
@@ -190,7 +191,7 @@ class Bind:
     automatic: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptBy:
     """A call that might have changed a value and left it; ``time`` of its return, in UTC."""
 
@@ -211,7 +212,7 @@ class KeptBy:
 Source = Literal["route", "bound", "requested", "kernel-chosen"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetBy:
     """The call that gave a field its value; ``call`` None, with ``why``, where it was not seen.
 
@@ -250,7 +251,7 @@ class SetBy:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Closed:
     """When a socket was closed (UTC) and by whom; ``told``: the error it had been told before."""
 
@@ -262,7 +263,7 @@ class Closed:
         return {"time": _time(self.time), "by": self.by.to_json()}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Socket:
     """A socket as it was at the miss, with what is known of how it came to be so.
 
@@ -319,7 +320,7 @@ class Socket:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Told:
     """An error queued on a socket because of the miss; whether it was read is not known."""
 
@@ -331,7 +332,7 @@ class Told:
         return {"socket": self.socket.to_json(), "error": self.error, "time": _time(self.time)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotTold:
     """A socket that sent the datagram and learned nothing, and why."""
 
@@ -342,7 +343,7 @@ class NotTold:
         return {"socket": self.socket.to_json(), "why": self.why}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Nat:
     """The datagram's ends before they were translated, and the namespace that did it.
 
@@ -370,7 +371,7 @@ class Nat:
 IcmpStatus = Literal["sent", "rate-limited", "suppressed", "attempted", "received"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Icmp:
     """The ICMP sent about the datagram, and what is known of its fate.
 
@@ -393,7 +394,7 @@ class Icmp:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lookup:
     """The lookup that missed and the walk of the port's slot; None where not looked or not told."""
 
@@ -413,7 +414,7 @@ class Lookup:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Incident:
     """A miss and its repeats. Times are nanoseconds of UTC but for ``mono_ns``, None unknown.
 

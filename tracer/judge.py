@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tracer.addresses import endpoint, is_any
 from tracer.causes import Cause
 from tracer.describe import Describer, label, netns_words
 from tracer.events import Call, Close, Miss, NetnsInfo, PortDump, ReceivedIcmp, SocketView
+from tracer.frozen import frozen
 from tracer.incident import Netns
 from tracer.match import Mismatch, Nearest, failing_checks, is_connected, nearest, takes_part
 from tracer.namespaces import Namespaces
@@ -21,7 +22,7 @@ from tracer.timefmt import NS
 _ELSEWHERE = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """Why a datagram was not taken, before it is put into words.
 

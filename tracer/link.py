@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 from tracer.between import Between
 from tracer.causes import Cause
@@ -15,6 +14,7 @@ from tracer.episode import Episode, miss_from_count, miss_from_received, same_ve
 from tracer.episodes import Episodes, KeyState
 from tracer.events import (
     CARRIED_OVER,
+    LOOKED_UP,
     Call,
     Carried,
     Clock,
@@ -31,7 +31,6 @@ from tracer.events import (
     MissCount,
     NetnsContainers,
     NetnsInfo,
-    Owners,
     PortDump,
     ReceivedIcmp,
     SockError,
@@ -39,6 +38,7 @@ from tracer.events import (
     TargetChange,
     Translation,
 )
+from tracer.frozen import frozen
 from tracer.incident import Incident, Socket
 from tracer.inhabitants import Inhabitants
 from tracer.judge import Judge, Verdict
@@ -63,18 +63,6 @@ _LOSS_REACH_NS = NS
 # kernel renews once a second while the miss repeats.
 _RENEWED_NS = 1_500_000_000
 
-# Looked up for what came before, however long that took.
-_LOOKED_UP = (
-    NetnsInfo,
-    NetnsContainers,
-    InContainer,
-    TargetChange,
-    Owners,
-    PortDump,
-    Translation,
-    Counters,
-)
-
 # Losses remembered for the misses that come after them.
 _LOSSES = 64
 
@@ -82,7 +70,7 @@ _LOSSES = 64
 _RACES = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IncidentUpdate:
     """An incident, new or changed; ``previous`` is what was told of it before."""
 
@@ -151,7 +139,7 @@ class Linker:
 
         What was looked up has no part in time: it is only taken in.
         """
-        if isinstance(event, _LOOKED_UP):
+        if type(event) in LOOKED_UP:
             # It must not come too late for a miss that would settle by the look-up's own time.
             self._take(event)
             return self._drain()
@@ -216,7 +204,12 @@ class Linker:
         self._table.learn(event)
         if self._carrying and not self._carry(event):
             return
-        match event:
+        match event:  # the most frequent ones first
+            case Call():
+                self._judge.note(event)
+                self._reconsider(event)
+            case Close():
+                self._judge.note(event)
             case Miss():
                 self._miss(event)
             case MissCount():
@@ -230,11 +223,6 @@ class Linker:
             case SockError():
                 if event.errno:
                     self._tell(event)
-            case Call():
-                self._judge.note(event)
-                self._reconsider(event)
-            case Close():
-                self._judge.note(event)
             case Counters():
                 self._silence.read(event)
             case NetnsInfo():
@@ -504,7 +492,7 @@ class Linker:
 
     def _reconsider(self, call: Call) -> None:
         """Judge anew the races that a call explains which took longer than they settled."""
-        for episode in list(self._races):
+        for episode in tuple(self._races):
             spans = call.entered <= episode.miss.time <= call.time
             if not spans or episode.verdict is None or call.after.netns != episode.miss.netns:
                 continue

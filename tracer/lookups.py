@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
 from tracer.events import (
     Call,
     Close,
+    Created,
     Datagram,
     Event,
     Holder,
@@ -17,9 +18,11 @@ from tracer.events import (
     NetnsInfo,
     Owners,
     PortDump,
+    PortRange,
     SockError,
     SocketView,
     Task,
+    found_no_port,
 )
 from tracer.lru import Lru
 from tracer.namespaces import same_netns
@@ -52,6 +55,9 @@ class Directory(Protocol):
 
     def netns(self, inum: int, hint_pids: Iterable[int]) -> NetnsInfo | None:
         """What is known of a namespace now; None when it cannot be found or entered."""
+
+    def port_range(self, inum: int, hint_pids: Iterable[int]) -> PortRange | None:
+        """The ports a namespace's kernel chooses from; None where that cannot be read."""
 
     def is_named(self, inum: int, name: str) -> bool:
         """Whether a namespace's name leads to that number still."""
@@ -89,6 +95,10 @@ class Lookups:
         """Inodes whose hints led nowhere: they wait for a scan of all processes."""
         self._users: Lru[int, int] = Lru(limit)
         """Inode -> the process last seen calling on that socket."""
+        self._ranges: Lru[int, PortRange] = Lru(limit)
+        """Namespace -> the ports to choose from, as last told."""
+        self._exhausted: dict[int, int] = {}
+        """Namespaces where the kernel found no port free -> the process that wanted one."""
         self._met: Lru[tuple[int, int], int] = Lru(limit)
         """Processes met, by number and start: their containers have been asked for."""
 
@@ -98,6 +108,11 @@ class Lookups:
             self._used(event)
             self._meet(event.task)
             self._namespaces.meet(event.after.netns, event.after.netns_cookie, event.task.pid)
+            if found_no_port(event):
+                self._exhausted[event.after.netns] = event.task.pid
+        elif isinstance(event, Created):
+            self._meet(event.task)
+            self._namespaces.meet(event.socket.netns, event.socket.netns_cookie, event.task.pid)
         elif isinstance(event, Miss):
             self._namespaces.meet(event.netns, event.netns_cookie)
             self._namespaces.missed(event.netns, event.datagram)
@@ -130,7 +145,8 @@ class Lookups:
     @property
     def owed(self) -> bool:
         """Something was mentioned and has not been looked for yet."""
-        return bool(self._namespaces.due or len(self._wanted) or self._translations.owed)
+        wanted = self._namespaces.due or self._exhausted or len(self._wanted)
+        return bool(wanted or self._translations.owed)
 
     def events(self, now: int) -> list[Event]:
         """What could be looked up of what is wanted, as events; call it after each poll."""
@@ -140,6 +156,7 @@ class Lookups:
             self._namespaces.meet(translation.netns, translation.netns_cookie)
         found: list[Event] = [*translations]
         found += self._namespaces.look(self._directory, now)
+        found += self._port_ranges(now)
         looked: list[Owners] = []
         if len(self._waiting):
             looked += self._directory.owners(tuple(self._waiting), ())
@@ -154,6 +171,20 @@ class Lookups:
     def refresh_namespaces(self) -> None:
         """Have every known namespace looked at again; only what changed becomes an event."""
         self._namespaces.due.update(info.inum for info in self._namespaces.infos)
+
+    def _port_ranges(self, now: int) -> Iterator[PortRange]:
+        """The ports to choose from where there was none free, where they are news."""
+        for inum, pid in self._exhausted.items():
+            known = self._ranges.get(inum)
+            if known is not None and now - known.time < REFRESH_NS:
+                continue
+            told = self._directory.port_range(inum, (pid,))
+            if told is None:
+                continue
+            self._ranges.put(inum, told)
+            if known is None or replace(known, time=told.time) != told:
+                yield told
+        self._exhausted.clear()
 
     def _meet(self, process: Task | Holder) -> None:
         """A process was seen: which container it is in is asked once, while it is there."""

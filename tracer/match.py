@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from tracer.addresses import ANY4, ANY6, LOOPBACK4_IPV6, MAPPED, is_any, unmapped
 from tracer.causes import Cause
 from tracer.events import TCP_ESTABLISHED, Datagram, Family, SocketView
+from tracer.frozen import frozen
 
 # The order in which compute_score looks (net/ipv4/udp.c, net/ipv6/udp.c), netns and port aside,
 # which every candidate has passed. IPv6 looks at the peer's port before its address.
@@ -23,7 +23,7 @@ _ORDER: dict[Family, tuple[Cause, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mismatch:
     """One check that failed: what the socket holds and what the datagram has."""
 
@@ -32,7 +32,7 @@ class Mismatch:
     datagram: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Nearest:
     """The candidate that came nearest to taking the datagram, and what kept it from doing so."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tracer.addresses import is_any, unmapped
 from tracer.counts import Flow
 from tracer.events import Miss, SocketView
+from tracer.frozen import frozen
 from tracer.namespaces import Namespaces, same_netns
 from tracer.socktable import Ends, SocketRecord, SocketTable
 from tracer.timefmt import NS
@@ -16,7 +15,7 @@ from tracer.timefmt import NS
 _SENT_BEFORE_CLOSE_NS = NS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """The sender as it was at the miss, or the reason why none can be named."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, get_args
 
 from tracer.addresses import MAPPED
 from tracer.events import Call, Family, SocketView
+from tracer.frozen import frozen
 from tracer.match import shown_local, shown_peer
 
 Field = Literal["local-address", "remote-address", "remote-port", "device", "ipv6-only", "port"]
@@ -31,7 +32,7 @@ _OPTIONS: tuple[Field, ...] = ("device", "ipv6-only")
 _RECENT = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class History:
     """The calls that set something on one socket, bounded; see `setting`.
 
@@ -71,7 +72,7 @@ class History:
         return self.connects - sum(is_connect(c) and c.entered > when for c in self.calls)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Setting:
     """The call that gave a field its value, else why there is none to name.
 

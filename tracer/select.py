@@ -20,6 +20,9 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 CONTAINER = "container"
 """The kind of pairs whose word is the id of a container: a replay's -c."""
 
+WHAT = "what"
+"""The kind of pairs whose word is a kind of transition."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -39,6 +42,8 @@ class Selection:
     families: tuple[Family, ...] = ()
     containers: tuple[str, ...] = ()
     """Ids of containers whose namespaces are targets: a replay's -c."""
+    what: tuple[str, ...] = ()
+    """Kinds of transitions; incidents have none."""
 
     def concerns(self, targets: TargetSet, episode: Episode) -> bool:
         """Whether an incident happens to one of the namespaces asked for."""
@@ -91,12 +96,17 @@ def selection_of(pairs: Iterable[tuple[str, str]]) -> Selection:
         processes=tuple(found.get("process", ())),
         families=tuple(f for f in families if f in found.get("family", ())),
         containers=tuple(found.get(CONTAINER, ())),
+        what=tuple(found.get(WHAT, ())),
     )
 
 
 def is_within(address: str, networks: Iterable[Network]) -> bool:
-    """Whether an address is in one of these networks."""
-    end = ipaddress.ip_address(unmapped(address).split("%", 1)[0])
+    """Whether an address is in one of these networks; what is none, as in a recording that was
+    tampered with, is in none."""
+    try:
+        end = ipaddress.ip_address(unmapped(address).split("%", 1)[0])
+    except ValueError:
+        return False
     return any(end in network for network in networks)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from tracer.addresses import unmapped
@@ -45,6 +46,7 @@ _UNTOLD: dict[str, object] = {
     "uid": None,
     "reuseport": None,
 }
+_told = attrgetter(*_UNTOLD)
 
 # Sockets remembered of one process in `SocketTable.bound_by`.
 _BOUND = 8
@@ -75,7 +77,7 @@ class SocketRecord:
     told: SockError | None = None
     """The latest error queued on it."""
     entries: tuple[tuple[object, ...], ...] = ()
-    """Where its shelf has it."""
+    """Where a shelf has it; empty when that is still to be found out."""
 
     @property
     def connects(self) -> tuple[Call, ...]:
@@ -132,10 +134,16 @@ class _Shelf:
 
     def put(self, record: SocketRecord) -> list[SocketRecord]:
         """Add, or add again after `take`; returns the records forgotten for it."""
-        record.entries = tuple(_entries(record))
+        key, index = record.key, self._index
+        if not record.entries:
+            record.entries = _entries(record)
         for entry in record.entries:
-            self._index.setdefault(entry, {})[record.key] = None
-        gone = self.records.put(record.key, record)
+            keys = index.get(entry)
+            if keys is None:
+                index[entry] = {key: None}
+            else:
+                keys[key] = None
+        gone = self.records.put(key, record)
         for old in gone:
             self._unlink(old)
         return gone
@@ -170,19 +178,17 @@ class _Shelf:
                     del self._index[entry]
 
 
-def _entries(record: SocketRecord) -> Iterator[tuple[object, ...]]:
+def _entries(record: SocketRecord) -> tuple[tuple[object, ...], ...]:
     """Where a socket is found; nowhere while it has no port."""
     view = record.view
-    if not view.lport:
-        return
-    yield ("port", view.netns, view.lport)
+    port = view.lport
+    if not port:
+        return ()
+    on_port = ("port", view.netns, port)
     if is_connected(view):
         ends = ends_of(view)
-        yield ("ends", *ends)
-        yield ("local", ends.local, ends.lport)
-    else:
-        yield ("unconnected", view.lport)
-        yield ("identity", record.key.identity)
+        return on_port, ("ends", *ends), ("local", ends.local, port)
+    return on_port, ("unconnected", port), ("identity", record.key.identity)
 
 
 class SocketTable:
@@ -212,7 +218,13 @@ class SocketTable:
 
     def learn(self, event: Event) -> None:
         """Take in what an event tells of sockets."""
-        match event:
+        match event:  # the most frequent ones first
+            case Call():
+                self.called(event)
+            case Close():
+                self.close(event)
+            case Owners():
+                self.owned(event)
             case Miss():
                 for view in event.walk.candidates if event.walk else ():
                     self.observe(view, event.time)
@@ -223,12 +235,6 @@ class SocketTable:
                 self.observe(event.socket, event.time, "dump")
             case SockError():
                 self.told(event)
-            case Call():
-                self.called(event)
-            case Close():
-                self.close(event)
-            case Owners():
-                self.owned(event)
             case Loss():
                 self.lose(event)
             case Known():
@@ -257,7 +263,7 @@ class SocketTable:
             self._shelve(record)
         elif when >= record.seen:
             record.seen = when
-            if view != record.view:
+            if view is not record.view and view != record.view:
                 self._change(record, view)
         return record
 
@@ -265,6 +271,7 @@ class SocketTable:
         moved = not _found_alike(record.view, view)
         if moved:
             self._open.take(record.key)
+            record.entries = ()
         record.view = merged(record.view, view)
         if moved:
             self._shelve(record)
@@ -463,18 +470,21 @@ def _still_closing(record: SocketRecord, view: SocketView, when: int) -> bool:
 
 def _found_alike(old: SocketView, new: SocketView) -> bool:
     """Whether two views of one socket are found by the same struct sock and index entries."""
+    if old.lport != new.lport or is_connected(old) != is_connected(new):
+        return False
     return new.sock in (old.sock, "") and ends_of(old) == ends_of(new)
 
 
 def merged(old: SocketView, new: SocketView) -> SocketView:
     """The newer view of a socket, with what its source did not tell taken from the older one."""
+    fields = zip(_UNTOLD.items(), _told(new), _told(old), strict=True)
     told_before = {
-        field: known
-        for field, untold in _UNTOLD.items()
-        if getattr(new, field) == untold and (known := getattr(old, field)) != untold
+        field: known for (field, untold), told, known in fields if told != known and told == untold
     }
+    if not told_before:
+        return new
     if ends_of(old) != ends_of(new):
         # They go with the addresses.
         told_before.pop("local4", None)
         told_before.pop("peer4", None)
-    return replace(new, **told_before) if told_before else new
+    return replace(new, **told_before)

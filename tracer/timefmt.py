@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from tracer.events import Clock, Header
+from tracer.frozen import frozen
 
 NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Anchor:
     """Three clocks read together, in nanoseconds: what turns the others into UTC."""
 

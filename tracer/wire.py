@@ -20,6 +20,7 @@ from tracer.events import (
     LOSSES,
     Call,
     Close,
+    Created,
     Datagram,
     Event,
     Family,
@@ -35,10 +36,10 @@ from tracer.events import (
     Walk,
 )
 
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 
 CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATE, MISS, CONNECT6, FATE = range(1, 10)
-DISCONNECT, RECEIVED, PACKET = range(10, 13)
+DISCONNECT, RECEIVED, PACKET, CREATED = range(10, 14)
 LISTED_SOCKET, LISTED_GROUP, LISTED_MORE = range(1, 4)
 _CALLS = {
     CONNECT: "connect",
@@ -51,6 +52,7 @@ _CALLS = {
 V6ONLY, ADDR_LOCK, PORT_LOCK, REUSEPORT, KERNEL = 1, 2, 4, 8, 16
 MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS, MISS_L3MDEV = 1, 2, 4, 8, 16
 KEY_PROVEN, KEY_RECEIVED = 1, 2
+TASK_CONNECTING = 1
 
 # enum fate, in its order.
 _FATES: tuple[Fate, ...] = ("sent", "rate-limited")
@@ -84,7 +86,7 @@ class WireTask(ctypes.Structure):
         ("pid", u32),
         ("tid", u32),
         ("uid", u32),
-        ("pad", u32),
+        ("flags", u32),
         ("start_ns", u64),
         ("comm", u8 * 16),
     )
@@ -311,6 +313,7 @@ _RECORDS: dict[int, type[ctypes.Structure]] = {
     AUTOBIND: WireCall,
     DISCONNECT: WireCall,
     CLOSE: WireClose,
+    CREATED: WireClose,
     ERROR: WireErrorRecord,
     CANDIDATE: WireCandidate,
     MISS: WireMiss,
@@ -360,6 +363,8 @@ class Decoder:
             return self._call(raw)
         if header.kind == CLOSE:
             return Close(header.time_ns, _task(raw.task), self._socket(raw.socket))
+        if header.kind == CREATED:
+            return Created(header.time_ns, _task(raw.task), self._socket(raw.socket))
         if header.kind == ERROR:
             return self._error(raw)
         if header.kind == RECEIVED:
@@ -386,6 +391,7 @@ class Decoder:
             before=self._socket(raw.before),
             after=self._socket(raw.after),
             error=-raw.error if raw.error < 0 else 0,
+            within="connect" if _is_inside_connect(raw) else None,
         )
 
     def _hold_packet(self, header: WireHeader, record: bytes) -> None:
@@ -519,6 +525,12 @@ def _address(raw: Any, family: int) -> str:
 
 def _task(raw: Any) -> Task:
     return Task(raw.pid, raw.tid, _text(raw.comm), raw.uid, raw.start_ns)
+
+
+def _is_inside_connect(raw: Any) -> bool:
+    """Whether connect() made the kernel call it; a connect() is no part of itself."""
+    inside = raw.header.kind in (AUTOBIND, DISCONNECT)
+    return inside and bool(raw.task.flags & TASK_CONNECTING)
 
 
 def _requested(raw: Any) -> tuple[str, int] | None:

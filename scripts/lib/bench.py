@@ -27,12 +27,12 @@ PREPARE = """
 import json, resource, time
 began = time.perf_counter()
 import tracer.cli.main, tracer.cli.live
-from tracer.kernel.program import Program, import_bcc, read_definitions
+from tracer.kernel.program import Program, Variant, import_bcc, read_definitions
 bcc = import_bcc()
 imported = time.perf_counter()
 layout = read_definitions()
 read = time.perf_counter()
-Program(bcc, layout, lookups=True)
+Program(bcc, layout, Variant())
 compiled = time.perf_counter()
 print(json.dumps({
     "imports": imported - began,

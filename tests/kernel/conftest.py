@@ -34,6 +34,7 @@ LAST = (
     "test_all_icmp.py",
     "test_direction.py",
     "test_flight.py",
+    "test_states.py",
     "test_top.py",
     "test_containers_follow.py",
     "test_containers_incident.py",

@@ -36,6 +36,8 @@ class Live:
     """
 
     unchecked: ClassVar[list[Live]] = []
+    command: ClassVar[str] = "live"
+    replayed_by: ClassVar[str] = "replay"
 
     def __init__(self, directory: Path, *arguments: str, before: Sequence[str] = ()) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -48,7 +50,7 @@ class Live:
         self._errors = directory / "stderr"
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [*before, "udptrace", "live", "-f", "json", "-w", str(self.recording), "--verbose",
+                [*before, "udptrace", self.command, "-f", "json", "-w", str(self.recording), "-v",
                  # Under emulation what belongs to a miss can be long in coming.
                  "--settle", SETTLE,
                  "--ready-file", str(ready), *arguments],
@@ -110,6 +112,20 @@ class Live:
         return b"".join(self.lines)
 
 
+class States(Live):
+    """`udptrace states -f json`, the same way."""
+
+    command = "states"
+    replayed_by = "states"
+
+    def transitions(self, **wanted: Any) -> list[Json]:
+        """The transitions shown so far with these values, in their order."""
+        with self._lock:
+            told = [json.loads(line) for line in self.lines]
+        lines = [line for line in told if line["kind"] == "transition"]
+        return [t for t in lines if all(t[name] == value for name, value in wanted.items())]
+
+
 def check_replays() -> None:
     """Replay every trace that has ended since the last time: the same bytes as it printed live.
 
@@ -119,7 +135,7 @@ def check_replays() -> None:
     Live.unchecked[:] = [trace for trace in Live.unchecked if trace not in ended]
     for trace in ended:
         if trace.process.returncode == 0:
-            replayed = run("replay", "-f", "json", *map(str, trace.parts()))
+            replayed = run(trace.replayed_by, "-f", "json", *map(str, trace.parts()))
             assert replayed.returncode == 0, replayed.stderr
             assert replayed.stdout.encode() == trace.stop()
 

@@ -15,6 +15,7 @@ from tracer.events import (
     NetnsContainers,
     NetnsInfo,
     Owners,
+    PortRange,
     SocketView,
     TargetChange,
     Translation,
@@ -122,6 +123,9 @@ class FakeMachine:
             take(view)
         self.time += 3 * MS
         return self.unread
+
+    def port_range(self, inum: int, hint_pids: Iterable[int]) -> PortRange | None:
+        return None
 
     def is_named(self, inum: int, name: str) -> bool:
         return inum in self.infos and self.infos[inum].name == name

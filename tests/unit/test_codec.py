@@ -15,6 +15,7 @@ from tests.samples import BIG_COOKIE, EVENTS, HEADER, MISS
 from tracer.events import Clock, Event, Tick
 from tracer.recording import codec
 from tracer.recording.codec import CodecError, Unknown
+from tracer.recording.fields import INT_MAX
 
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -138,7 +139,7 @@ def test_a_pair_must_be_a_pair() -> None:
     assert _refused(_line(**body)) == "header.missing: an array of 2 is expected"
 
 
-@given(st.integers(0, codec.INT_MAX), st.integers(0, codec.INT_MAX))
+@given(st.integers(0, INT_MAX), st.integers(0, INT_MAX))
 def test_integers_are_exact(time: int, realtime: int) -> None:
     event = Clock(time=time, realtime_ns=realtime, boottime_ns=0)
     assert codec.decode(codec.encode(event)).event == event

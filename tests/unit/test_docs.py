@@ -22,6 +22,7 @@ from tracer.export.csv import COLUMNS
 from tracer.export.finished import LIMIT as FINISHED
 from tracer.kernel.probes import PROBES
 from tracer.recording import codec
+from tracer.recording.fields import IDENTIFIERS
 from tracer.render.socket_columns import COLUMNS as SOCKET_COLUMNS
 from tracer.render.socket_columns import DEFAULT, EXPOSED
 from tracer.render.sockets import socket_json
@@ -82,7 +83,7 @@ def test_every_field_of_an_event_is_documented(title: str, cls: Any) -> None:
 def _type(hint: Any, name: str = "") -> str:
     """The words for a field's type."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if name in codec.IDENTIFIERS:
+    if name in IDENTIFIERS:
         return "decimal string"
     if dataclasses.is_dataclass(hint):
         cls: Any = hint

@@ -6,12 +6,14 @@ import errno
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tracer.events import SocketSeen
 from tracer.system import door, snapshot
 from tracer.system.door import Inside, Outside, View, look
+from tracer.system.local_ports import read_local_ports
 from tracer.system.netns import Forbidden, Netns, list_netns
 from tracer.system.processes import NoOwners
 from tracer.system.snapshot import netns_info, take_snapshot
@@ -82,3 +84,10 @@ def test_a_snapshot_from_outside_says_so_once(
         " no permission to enter"
     )
     assert {e.source for e in taken.events if isinstance(e, SocketSeen)} <= {"proc"}
+
+
+def test_the_ports_to_choose_from_are_read_from_inside_alone() -> None:
+    ports = Inside().run(read_local_ports)
+    assert ports is not None
+    assert 0 < ports[0] < ports[1] < 65536
+    assert Outside(Path("/proc/self/net")).run(read_local_ports) is None

@@ -21,13 +21,14 @@ from tests.samples import EVENTS
 from tests.unit import scenes
 from tests.unit.test_cli import ENVIRONMENT, REAL
 from tests.unit.test_state import carried
-from tracer.cli.view import make_presenter
+from tracer.cli.view import make_presenter, make_transitions
 from tracer.events import Event, Header
 from tracer.present import Presenter
 from tracer.recording import codec
 from tracer.recording.errors import RecordingError
 from tracer.recording.reader import Reader
-from tracer.select import Selection
+from tracer.select import Selection, selection_of
+from tracer.states.consume import Transitions
 
 FUZZ = int(os.environ.get("UDPTRACE_FUZZ", "0"))
 DAMAGED = FUZZ or 600
@@ -61,11 +62,16 @@ def flushed_gzip(lines: bytes, every: int = 7) -> bytes:
 
 
 def show(path: Path) -> tuple[int, list[str]]:
-    """Feed a recording to a linker and both renderers; how many events came, and the problems."""
+    """Feed a recording to whoever shows one, in both forms; how many events came, and the
+    problems."""
     count, shown = 0, io.StringIO()
     try:
         with Reader(str(path)) as reader:
-            presenters = [_presenter(form, reader.header, shown) for form in ("text", "json")]
+            forms = ("text", "json")
+            presenters: list[Presenter | Transitions] = [
+                *(_presenter(form, reader.header, shown) for form in forms),
+                *(_transitions(form, reader.header, shown) for form in forms),
+            ]
             for event in reader:
                 count += 1
                 for presenter in presenters:
@@ -88,6 +94,18 @@ def _presenter(form: str, header: Header, shown: io.StringIO) -> Presenter:
         settle_ns=header.settle_ns,
         limit=None,
         selection=Selection(),
+    )
+
+
+def _transitions(form: str, header: Header, shown: io.StringIO) -> Transitions:
+    return make_transitions(
+        form,
+        "never",
+        lambda text: shown.writelines([text]),
+        targets=(),
+        following=False,
+        settle_ns=header.settle_ns,
+        selection=selection_of([("host", "10.0.0.0/8")]),
     )
 
 

@@ -9,7 +9,18 @@ import pytest
 
 from tests.samples import EVENTS, MISS, SOCKET, SOCKET6, TASK
 from tests.unit.fakes import FakeContainers, FakeTracker
-from tracer.events import Call, Close, Event, Holder, Miss, NetnsInfo, Owners, PortDump, SockError
+from tracer.events import (
+    Call,
+    Close,
+    Event,
+    Holder,
+    Miss,
+    NetnsInfo,
+    Owners,
+    PortDump,
+    PortRange,
+    SockError,
+)
 from tracer.lookups import REFRESH_NS, Lookups
 
 NETNS = SOCKET.netns
@@ -23,12 +34,17 @@ class FakeDirectory:
         self.tracker = FakeTracker()
         self.containers = FakeContainers()
         self.infos: dict[int, NetnsInfo] = {}
+        self.ranges: dict[int, PortRange] = {}
         self.known_owners: dict[int, tuple[Holder, ...]] = {}
         self.asked: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
 
     def netns(self, inum: int, hint_pids: Iterable[int]) -> NetnsInfo | None:
         self.asked.append(("netns", (inum,), tuple(hint_pids)))
         return self.infos.get(inum)
+
+    def port_range(self, inum: int, hint_pids: Iterable[int]) -> PortRange | None:
+        self.asked.append(("range", (inum,), tuple(hint_pids)))
+        return self.ranges.get(inum)
 
     def is_named(self, inum: int, name: str) -> bool:
         return inum in self.infos and self.infos[inum].name == name
@@ -341,3 +357,25 @@ def test_lookalike_an_interface_that_is_named_needs_no_look() -> None:
     machine.asked()
     machine.see(_miss(walk=None), 1)
     assert machine.asked() == []
+
+
+def test_the_ports_to_choose_from_where_none_was_free(machine: Machine) -> None:
+    """Read at once, again after a second, and told where they are news."""
+    failed = replace(CALL, op="autobind", requested=None, error=11)
+    first = PortRange(time=1, inum=NETNS, cookie=7, first=40000, last=40001, reserved="")
+    machine.look(0)
+    machine.directory.ranges[NETNS] = first
+    assert first in machine.see(failed)
+    machine.asked()
+    machine.see(failed, now=REFRESH_NS)
+    assert not any(what == "range" for what, *_ in machine.asked())
+    later = REFRESH_NS + 1
+    assert not any(isinstance(found, PortRange) for found in machine.see(failed, now=later))
+    assert ("range", (NETNS,), (failed.task.pid,)) in machine.asked()
+    machine.directory.ranges[NETNS] = replace(first, time=2, last=40009)
+    assert machine.directory.ranges[NETNS] in machine.see(failed, now=later)
+
+
+def test_no_ports_are_looked_for_after_another_error(machine: Machine) -> None:
+    machine.see(replace(CALL, op="bind", requested=("0.0.0.0", 53), error=98))
+    assert not any(what == "range" for what, *_ in machine.asked())

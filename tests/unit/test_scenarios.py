@@ -23,6 +23,7 @@ NOT_SCENARIOS = {
     "test_direction.py",
     "test_privileges_podman.py",
     "test_flight.py",
+    "test_states.py",
     "test_top.py",
     "test_recording.py",
     "test_sockets.py",

@@ -39,7 +39,7 @@ DISCONNECTED = replace(sock("[::]:53", "[2001:db8::1]:9"), state=TCP_CLOSE, ppor
         (sock("10.0.0.5:53", "10.0.0.1:9"), "only 10.0.0.1:9", "peer"),
         (sock("127.0.0.1:53", "127.0.0.1:9"), "only 127.0.0.1:9", "peer"),
         (sock("[::1]:53", "[::1]:9", device=2), "only [::1]:9, only via eth0", "peer"),
-        (DISCONNECTED, "over IPv6 only 2001:db8::1, any port", "anyone"),
+        (DISCONNECTED, "only 2001:db8::1 over IPv6, any port", "anyone"),
     ],
 )
 def test_whom_it_takes_datagrams_from(view: SocketView, who: str, its_reach: Reach) -> None:

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from tracer import wire
-from tracer.events import Call, Close, IcmpReceived, Miss, ReceivedIcmp, SockError
+from tracer.events import Call, Close, Created, IcmpReceived, Miss, ReceivedIcmp, SockError
 from tracer.wire import Decoder, WireError
 
 NETNS = 4026531840
@@ -240,3 +240,28 @@ def test_identities_tell_no_kernel_address_and_differ_between_traces() -> None:
 def test_what_is_not_a_record_is_refused(record: bytes) -> None:
     with pytest.raises(WireError):
         decoder().decode(record)
+
+
+def test_a_socket_made() -> None:
+    raw = wire.WireClose(socket=wire_socket(lport=0, pport=0, state=7))
+    event = decoder().decode(header(raw, wire.CREATED))
+    assert isinstance(event, Created)
+    assert (event.socket.inode, event.socket.lport) == (77, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "within"),
+    [
+        (wire.AUTOBIND, wire.TASK_CONNECTING, "connect"),
+        (wire.AUTOBIND, 0, None),
+        (wire.DISCONNECT, wire.TASK_CONNECTING, "connect"),
+        # A connect() is no part of itself.
+        (wire.CONNECT, wire.TASK_CONNECTING, None),
+    ],
+)
+def test_what_a_connect_made_the_kernel_do(kind: int, flags: int, within: str | None) -> None:
+    raw = wire.WireCall(before=wire_socket(), after=wire_socket())
+    raw.task.flags = flags
+    call = decoder().decode(header(raw, kind))
+    assert isinstance(call, Call)
+    assert call.within == within

@@ -156,6 +156,11 @@ def selecting_sockets(function: F) -> F:
     return _selecting(function, _socket_filter_options)
 
 
+def selecting_transitions(function: F) -> F:
+    """The same for a command about what becomes of sockets: those that a call can pass."""
+    return _selecting(function, _transition_filter_options)
+
+
 def _selecting(function: F, options: Callable[[F], F]) -> F:
     @functools.wraps(function)
     def command(**given: Any) -> Any:
@@ -225,6 +230,13 @@ _filter_options: Callable[[Any], Any] = _all_of(
 
 _socket_filter_options: Callable[[Any], Any] = _ends_options(
     "sockets", "with either end at", "with either end in", "held by this process"
+)
+
+_transition_filter_options: Callable[[Any], Any] = _ends_options(
+    "sockets",
+    "with either end at, or asked for,",
+    "with either end in, or asked for in,",
+    "made by a call of this process",
 )
 
 bounds_options = _all_of(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -17,7 +18,8 @@ from tracer.cli.options import (
 from tracer.cli.streams import say, show
 from tracer.cli.view import make_presenter, tell_summary
 from tracer.errors import UsageError
-from tracer.events import Header
+from tracer.events import Event, Header
+from tracer.present import Presenter
 from tracer.recording.errors import RecordingError
 from tracer.recording.joined import Joined, traces
 from tracer.recording.named import Named
@@ -63,10 +65,10 @@ def command(files: tuple[str, ...], **options: Any) -> None:
 
 
 def replay(options: ReplayOptions) -> None:
-    """Show one recording. Raises RecordingError, UsageError and what writing raises."""
-    with Joined(options.files) as reader:
-        header = asked_header(reader.header, options)
-        presenter = make_presenter(
+    """Show the incidents of one recording. Raises as `play`."""
+
+    def presenter(header: Header, selection: Selection) -> Presenter:
+        return make_presenter(
             options.output_format,
             options.color,
             lambda text: show(text, flush=False),
@@ -75,16 +77,41 @@ def replay(options: ReplayOptions) -> None:
             closed_window_ns=options.closed_window_ns or header.closed_window_ns,
             settle_ns=header.settle_ns,
             limit=header.count,
-            selection=asked_selection(header, options),
+            selection=selection,
         )
+
+    tell_summary(play(options, presenter).stats)
+
+
+class _Consumer(Protocol):
+    """Who shows a recording: as tracer.log.Consumer, and there may be no end of it."""
+
+    def feed(self, event: Event) -> None:
+        """Take the next event."""
+
+    def finish(self) -> None:
+        """Show what is still held back."""
+
+
+C = TypeVar("C", bound=_Consumer)
+
+
+def play(options: ReplayOptions, make: Callable[[Header, Selection], C]) -> C:
+    """Feed one recording to the consumer that ``make`` makes for what is asked of it.
+
+    Returns the consumer. Raises RecordingError, UsageError and what writing raises.
+    """
+    with Joined(options.files) as reader:
+        header = asked_header(reader.header, options)
+        consumer = make(header, asked_selection(header, options))
         for event in reader:
-            presenter.feed(header if isinstance(event, Header) else event)
+            consumer.feed(header if isinstance(event, Header) else event)
         if not reader.ended:
-            presenter.finish()
+            consumer.finish()
     show("")
     for problem in reader.problems():
         say(problem)
-    tell_summary(presenter.stats)
+    return consumer
 
 
 def asked_header(header: Header, options: ReplayOptions) -> Header:

@@ -1,4 +1,4 @@
-"""What `live`, `record` and `top` share: from the options to a running trace.
+"""What `live`, `record`, `states` and `top` share: from the options to a running trace.
 
 What is not needed before the compiler runs is imported after it (tracer.cli.watching): compiling is
 the peak of the memory used, and what the compiler gives back serves for the rest.
@@ -36,7 +36,7 @@ class TopOptions:
 
 @dataclass(frozen=True)
 class TraceOptions:
-    """The options of `live`, `record` and `top`."""
+    """The options of `live`, `record`, `states` and `top`."""
 
     netns: tuple[str, ...]
     pids: tuple[int, ...]
@@ -61,6 +61,8 @@ class TraceOptions:
     max_files: int | None = None
     ring_ns: int | None = None
     triggers: tuple[str, ...] = ()
+    states: bool = False
+    """Transitions of sockets are shown, not incidents."""
     top: TopOptions | None = None
     """A table of rates is shown, not each incident."""
 
@@ -121,7 +123,8 @@ def _open_session(options: TraceOptions) -> Session:
     phases = Phases()
     lookups = wants_lookups(options.lookups, options.ring_ns)
     try:
-        session = Session(Variant(lookups, options.all_icmp, options.snaplen), phases)
+        variant = Variant(lookups, options.all_icmp, options.snaplen, options.states)
+        session = Session(variant, phases)
     except StartError as error:
         # Where the remedy is a command of ours, that one tells the rest.
         more = "" if PROG in error.remedy else f"; `{PROG} doctor` says what else is in the way"

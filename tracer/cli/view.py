@@ -11,7 +11,9 @@ from tracer.cli.streams import say, tell
 from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS, Linker
 from tracer.present import Presenter, Renderer
 from tracer.render.text import TextRenderer
+from tracer.render.transitions import TransitionJson, TransitionText, tally_line, tally_summary
 from tracer.select import Selection
+from tracer.states.consume import Transitions
 from tracer.summary import status_line
 from tracer.totals import Stats
 
@@ -52,6 +54,29 @@ def make_presenter(
     return Presenter(linker, TextRenderer(color=wants_color(color)), write, limit)
 
 
+def make_transitions(
+    output_format: str,
+    color: str,
+    write: Callable[[str], None],
+    *,
+    targets: tuple[int, ...],
+    following: bool,
+    settle_ns: int | None,
+    selection: Selection,
+) -> Transitions:
+    """The same for transitions of sockets: --format ("json", "text") and --color."""
+    as_json = TransitionJson()
+    return Transitions(
+        as_json if output_format == "json" else TransitionText(color=wants_color(color)),
+        write,
+        settle_ns=settle_ns or SETTLE_NS,
+        targets=frozenset(targets),
+        following=following,
+        selection=selection,
+        last=as_json.last if output_format == "json" else lambda end, tally: "",
+    )
+
+
 @dataclass(frozen=True)
 class View:
     """What a live trace shows, and what it tells beside that on stderr."""
@@ -77,6 +102,16 @@ def view_of_incidents(presenter: Presenter) -> View:
         presenter,
         lambda age_ns: status_line(presenter.stats, age_ns),
         lambda: tell_summary(presenter.stats),
+    )
+
+
+def view_of_transitions(transitions: Transitions) -> View:
+    """The view of `states`."""
+    tally = transitions.tally
+    return View(
+        transitions,
+        lambda age_ns: tally_line(tally, age_ns),
+        lambda: tell(tally_summary(tally)),
     )
 
 

@@ -9,7 +9,13 @@ from collections.abc import Callable
 
 from tracer.cli.streams import say, show, tell
 from tracer.cli.tracing import TraceOptions
-from tracer.cli.view import View, make_presenter, view_of_incidents
+from tracer.cli.view import (
+    View,
+    make_presenter,
+    make_transitions,
+    view_of_incidents,
+    view_of_transitions,
+)
 from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS
 from tracer.present import Renderer
 from tracer.ready import write_ready
@@ -24,9 +30,10 @@ from tracer.trace import Plan, Session, Trace
 
 
 class Watch:
-    """One run of `live`, `record` or `top`; ``began`` is when the command did (time.monotonic).
+    """One run of `live`, `record`, `states` or `top`.
 
-    ``silent`` takes the incidents of a trace that shows nothing.
+    ``began`` is when the command did (time.monotonic). ``silent`` takes the incidents of
+    a trace that shows nothing.
     """
 
     def __init__(
@@ -105,6 +112,12 @@ def _view(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
         from tracer.cli.top_view import view_of_top
 
         return view_of_top(options, options.top, targets)
+    if options.states:
+        return _transitions(options, targets)
+    return _incidents(options, targets, silent)
+
+
+def _incidents(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
     presenter = make_presenter(
         options.output_format,
         options.color,
@@ -118,3 +131,16 @@ def _view(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
         silent=silent,
     )
     return view_of_incidents(presenter)
+
+
+def _transitions(options: TraceOptions, targets: Targets) -> View:
+    transitions = make_transitions(
+        options.output_format,
+        options.color,
+        show,
+        targets=targets.inums,
+        following=bool(targets.containers),
+        settle_ns=options.settle_ns,
+        selection=selection_of(options.selection),
+    )
+    return view_of_transitions(transitions)

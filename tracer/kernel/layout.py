@@ -80,6 +80,7 @@ OPTIONAL = {
 BITS = {
     "SKC_IPV6ONLY": ("sock_common", "skc_ipv6only", 1),
     "SKC_REUSEPORT": ("sock_common", "skc_reuseport", 1),
+    "SKC_NET_REFCNT": ("sock_common", "skc_net_refcnt", 1),
     "SK_USERLOCKS": ("sock", "sk_userlocks", 8),
 }
 

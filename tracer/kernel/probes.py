@@ -145,3 +145,28 @@ PROBES = (
         without="the kernel's choices of port are not recorded",
     ),
 )
+
+# What `udptrace states` alone shows.
+STATES = (
+    Probe(
+        "created",
+        ("udp_init_sock",),
+        "create_enter",
+        without="when a socket was made is not shown",
+    ),
+    # Its own since 6.2, and in stable kernels: d38afeec26ed "tcp/udp: Call inet6_destroy_sock() in
+    # IPv6 sk->sk_destruct()". Before, IPv6's are made by IPv4's function.
+    Probe(
+        "created6",
+        ("udpv6_init_sock", "udp_init_sock"),
+        "create6_enter",
+        without="when an IPv6 socket was made is not shown",
+    ),
+    Probe(
+        "connecting",
+        ("inet_dgram_connect",),
+        "dgram_connect_enter",
+        "dgram_connect_exit",
+        without="whether connect() or a send had the kernel choose a port is not known",
+    ),
+)

@@ -47,6 +47,8 @@ class Variant:
     """Tell "fragmentation needed" too."""
     snaplen: int = 0
     """Bytes kept of a datagram that missed, from its IP header on; its headers at least."""
+    states: bool = False
+    """Tell of sockets made, of those closed that never had a port, and what connect() caused."""
 
 
 def import_bcc() -> Any:
@@ -90,6 +92,7 @@ class Program:
             "LOOKUPS": int(variant.lookups),
             "ALL_ICMP": int(variant.all_icmp),
             "SNAPLEN": variant.snaplen,
+            "STATES": int(variant.states),
             # A multiple of 8, as the rest of its struct.
             "PACKET_BYTES": max(PACKET_BYTES, -(-variant.snaplen // 8) * 8),
         }

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tracer.errors import StartError
-from tracer.events import Call, Close, Datagram, Event, Miss, MissCount, SockError
+from tracer.events import Call, Close, Created, Datagram, Event, Miss, MissCount, SockError
 
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
@@ -51,7 +51,7 @@ class Provocation:
             return event.netns == self.netns and (self.private or self.sent(event.datagram))
         if isinstance(event, Call):
             view = event.after
-        elif isinstance(event, Close | SockError):
+        elif isinstance(event, Created | Close | SockError):
             view = event.socket
         else:
             return False

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tracer.events import TCP_ESTABLISHED, Call, Close, Event, IcmpFate, Miss, SockError
+from tracer.events import TCP_ESTABLISHED, Call, Close, Created, Event, IcmpFate, Miss, SockError
 from tracer.kernel.provocation import Provocation, provoke
 
 # Everything happens synchronously on loopback; this only bounds the wait for a silent probe on a
@@ -60,6 +60,8 @@ def _judge(event: Event, provocation: Provocation, proof: Proof) -> None:
             proof.seen.add("error")
             if event.icmp is not None:
                 proof.seen.add("icmp-error" + _suffix(event.socket.family))
+    elif isinstance(event, Created):
+        proof.seen.add("created" + _suffix(event.socket.family))
     elif isinstance(event, Close):
         proof.seen.add("close" + _suffix(event.socket.family))
     elif isinstance(event, Miss):
@@ -90,6 +92,8 @@ def _judge_call(call: Call, provocation: Provocation, proof: Proof) -> None:
             proof.seen.add("disconnect")
     elif sender and after.lport == sender[1]:
         proof.seen.add("autobind")
+        if call.within == "connect":
+            proof.seen.add("connecting")
 
 
 def _judge_miss(miss: Miss, provocation: Provocation, proof: Proof) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tracer.events import Event, Loss
 from tracer.kernel import features, memory
 from tracer.kernel.misses import MissTable
-from tracer.kernel.probes import LOOKUPS, PROBES
+from tracer.kernel.probes import LOOKUPS, PROBES, STATES, Probe
 from tracer.kernel.program import Program, Variant, import_bcc, read_definitions
 from tracer.kernel.selftest import Proof
 from tracer.kernel.symbols import CallerNames
@@ -32,6 +32,12 @@ class Phases:
         now = time.monotonic()
         self.taken.append((name, now - self._last))
         self._last = now
+
+
+def _probes(variant: Variant) -> list[Probe]:
+    """Those that a variant attaches."""
+    probes = [probe for probe in PROBES if variant.lookups or probe not in LOOKUPS]
+    return [*probes, *(STATES if variant.states else ())]
 
 
 class Session:
@@ -63,7 +69,7 @@ class Session:
         self._queued: list[Event] = []
         self._fates_known = False  # until the self-test has shown it
         try:
-            trial = Trial(self._program, [p for p in PROBES if variant.lookups or p not in LOOKUPS])
+            trial = Trial(self._program, _probes(variant))
             trial.require()
             phases.done("load and attach")
             memory.release()

@@ -13,25 +13,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import operator
-import types
 import typing
 from collections.abc import Callable
-from typing import Any, Literal, Union
+from typing import Any, Literal, NamedTuple
 
 from tracer.events import Event
+from tracer.recording.fields import IDENTIFIERS, INT_MAX, INT_MIN, fields, is_decimal, optional
+from tracer.recording.pieces import in_pieces
+from tracer.recording.quick import UNSURE, is_tame, learn, quick
 
 FORMAT = 1
 """Version of the recording format this udptrace writes, and the newest it reads."""
 
 MAX_LINE = 4 << 20
 """Bytes a line may have: a host with 100,000 addresses still fits."""
-
-IDENTIFIERS = frozenset({"cookie", "netns_cookie"})
-"""Fields written as decimal strings."""
-
-INT_MIN, INT_MAX = -(1 << 63), (1 << 64) - 1
-"""Every integer fits in 64 bits, signed or not."""
 
 KINDS: dict[str, Any] = {cls.kind: cls for cls in typing.get_args(Event)}
 
@@ -57,8 +52,7 @@ class Unknown:
     fields: dict[str, object]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A decoded line: the event, and the fields this version does not know, as "Class.field"."""
 
     event: Event | Unknown
@@ -66,19 +60,8 @@ class Decoded:
 
 
 Encoder = Callable[[Any], Any]
-
-
-@dataclasses.dataclass(slots=True)
-class _Line:
-    """What is known of the line being decoded."""
-
-    tame: bool
-    """Nothing in it can be an integer beyond 64 bits or a lone surrogate: types say enough."""
-    extra: dict[str, object] = dataclasses.field(default_factory=dict)
-    """Fields this version does not know."""
-
-
-Decoder = Callable[[Any, _Line], Any]
+Decoder = Callable[[Any, dict[str, object]], Any]
+"""Of a JSON value; the dict takes the fields that this version does not know."""
 
 
 def encode(event: Event) -> bytes:
@@ -90,6 +73,9 @@ def encode(event: Event) -> bytes:
 
 def decode(line: bytes) -> Decoded:
     """The event of a line (with or without its newline). Raises CodecError."""
+    tame = is_tame(line)
+    if tame and (event := in_pieces(line)) is not None:
+        return Decoded(event, {})
     body = parse(line)
     kind = body.pop("kind", None)
     if not isinstance(kind, str):
@@ -97,9 +83,14 @@ def decode(line: bytes) -> Decoded:
     cls = KINDS.get(kind)
     if cls is None:
         return Decoded(Unknown(kind, body), {})
-    read = _Line(tame=_is_tame(line))
+    if tame:
+        try:
+            return Decoded(quick(cls)(body), {})
+        except UNSURE:
+            pass
+    extra: dict[str, object] = {}
     try:
-        return Decoded(_decoder(cls)(body, read), read.extra)
+        return Decoded(_decoder(cls)(body, extra), extra)
     except _Wrong as wrong:
         raise CodecError(f"{'.'.join([kind, *wrong.path])}: {wrong.why}") from None
 
@@ -109,7 +100,7 @@ def parse(line: bytes) -> dict[str, Any]:
     if len(line) > MAX_LINE:
         raise CodecError(f"longer than {MAX_LINE} bytes")
     try:
-        body = _JSON.decode(line.decode("utf-8"))
+        body = _json(line.decode("utf-8"))
     except RecursionError:
         raise CodecError("nested too deeply") from None
     except UnicodeDecodeError:
@@ -123,32 +114,21 @@ def parse(line: bytes) -> dict[str, Any]:
     return body
 
 
+def _json(text: str) -> Any:
+    """The value of a text, by the shorter way where no spaces are around it."""
+    if text[:1] == "{":
+        value, end = _JSON.raw_decode(text)
+        if end == len(text):
+            return value
+    return _JSON.decode(text)
+
+
 def _no_constant(name: str) -> object:
     raise CodecError(f"{name} is not JSON")
 
 
 # json.loads() with an argument makes a decoder anew for each line.
 _JSON = json.JSONDecoder(parse_constant=_no_constant)
-
-# Digits, all as the same one: a pattern takes ten times as long to find many in a row.
-_DIGITS = bytes.maketrans(b"123456789", b"000000000")
-_MANY = b"0" * 19
-
-
-def _is_tame(line: bytes) -> bool:
-    """Whether no integer can have more than 64 bits, and no string a lone surrogate."""
-    return b"\\u" not in line and _MANY not in line.translate(_DIGITS)
-
-
-@functools.cache
-def _fields(cls: Any) -> tuple[tuple[str, Any, bool], ...]:
-    """(name, resolved type, required) of each field of a dataclass."""
-    hints = typing.get_type_hints(cls)
-    missing = dataclasses.MISSING
-    return tuple(
-        (f.name, hints[f.name], f.default is missing and f.default_factory is missing)
-        for f in dataclasses.fields(cls)
-    )
 
 
 def _same(value: Any) -> Any:
@@ -160,19 +140,20 @@ def _encoder(hint: Any) -> Encoder:
     """The function that turns a value of the type into what json.dumps takes."""
     if dataclasses.is_dataclass(hint):
         return _dataclass_encoder(hint)
+    inner = optional(hint)
+    if inner is not None:
+        convert = _encoder(inner)
+        return _same if convert is _same else lambda v: None if v is None else convert(v)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if _is_union(hint):
-        inner = _encoder(_of_optional(args))
-        return _same if inner is _same else lambda v: None if v is None else inner(v)
     if origin is tuple and args[-1] is ...:
-        inner = _encoder(args[0])
-        return list if inner is _same else lambda v: [inner(item) for item in v]
+        convert = _encoder(args[0])
+        return list if convert is _same else lambda v: [convert(item) for item in v]
     return _same
 
 
 def _dataclass_encoder(cls: Any) -> Encoder:
     plan = tuple(
-        (name, str if name in IDENTIFIERS else _encoder(hint)) for name, hint, _ in _fields(cls)
+        (name, str if name in IDENTIFIERS else _encoder(hint)) for name, hint, _ in fields(cls)
     )
     return lambda value: {name: convert(getattr(value, name)) for name, convert in plan}
 
@@ -182,10 +163,11 @@ def _decoder(hint: Any) -> Decoder:
     """The function that checks a JSON value against the type and turns it into one."""
     if dataclasses.is_dataclass(hint):
         return _dataclass_decoder(hint)
+    inner = optional(hint)
+    if inner is not None:
+        convert = _decoder(inner)
+        return lambda value, extra: None if value is None else convert(value, extra)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if _is_union(hint):
-        inner = _decoder(_of_optional(args))
-        return lambda value, line: None if value is None else inner(value, line)
     if origin is Literal:
         return _literal_decoder(args)
     if origin is tuple:
@@ -193,70 +175,27 @@ def _decoder(hint: Any) -> Decoder:
     return {str: _decode_str, int: _decode_int, bool: _decode_bool}[hint]
 
 
-def _is_union(hint: Any) -> bool:
-    return typing.get_origin(hint) in (Union, types.UnionType)
-
-
-def _of_optional(args: tuple[Any, ...]) -> Any:
-    """The type beside None in ``X | None``: no other union occurs in an event."""
-    (inner,) = (arg for arg in args if arg is not type(None))
-    return inner
-
-
 def _dataclass_decoder(cls: Any) -> Decoder:
     plan = tuple(
         (name, _decode_identifier if name in IDENTIFIERS else _decoder(hint), required)
-        for name, hint, required in _fields(cls)
+        for name, hint, required in fields(cls)
     )
     label = getattr(cls, "kind", cls.__name__)
-    take = _taker(tuple(name for name, _, _ in plan))
-    # In a tame line, all that is left to do once the types are known to be right.
-    rest = tuple(
-        (at, plan[at][1])
-        for at, (name, hint, _) in enumerate(_fields(cls))
-        if name in IDENTIFIERS or not _is_plain(hint)
-    )
-    right: set[tuple[type, ...]] = set()
-    """Types of the fields that have passed all checks before: as many as the class allows."""
+    names = {name for name, _, _ in plan}
 
-    def decode_object(value: Any, line: _Line) -> Any:
-        try:
-            found = take(value)
-            kinds = tuple(map(type, found))
-            if line.tame and kinds in right:
-                made = list(found)
-                for at, convert in rest:
-                    made[at] = convert(made[at], line)
-            else:
-                made = [convert(value[name], line) for name, convert, _ in plan]
-                right.add(kinds)
-            if len(value) == len(plan):
-                return cls(*made)
-        except (_Wrong, KeyError, TypeError):
-            # Once more, slowly: a field is left to its default, or the wrong one is to be named.
-            pass
-        whole = cls(**_decode_fields(value, plan, line))
-        known = {name for name, _, _ in plan}
-        line.extra.update((f"{label}.{key}", value[key]) for key in value.keys() - known)
+    def decode_object(value: Any, extra: dict[str, object]) -> Any:
+        whole = cls(**_decode_fields(value, plan, extra))
+        unknown = value.keys() - names
+        extra.update((f"{label}.{key}", value[key]) for key in unknown)
+        if names <= value.keys():
+            learn(cls, value)
         return whole
 
     return decode_object
 
 
-def _is_plain(hint: Any) -> bool:
-    """Whether JSON's value of the right type is the field's."""
-    args = set(typing.get_args(hint)) if _is_union(hint) else {hint}
-    return args <= {str, int, bool, type(None)}
-
-
-def _taker(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    """The fields of an object in their order; raises KeyError or TypeError."""
-    take: Any = operator.itemgetter(*names)
-    return take if len(names) > 1 else lambda value: (take(value),)
-
-
 def _decode_fields(
-    value: Any, plan: tuple[tuple[str, Decoder, bool], ...], line: _Line
+    value: Any, plan: tuple[tuple[str, Decoder, bool], ...], extra: dict[str, object]
 ) -> dict[str, Any]:
     """The fields that are there, by name."""
     if not isinstance(value, dict):
@@ -265,7 +204,7 @@ def _decode_fields(
     for name, convert, required in plan:
         try:
             if name in value:
-                found[name] = convert(value[name], line)
+                found[name] = convert(value[name], extra)
             elif required:
                 raise _Wrong("missing")
         except _Wrong as wrong:
@@ -277,10 +216,10 @@ def _decode_fields(
 def _list_decoder(hint: Any) -> Decoder:
     inner = _decoder(hint)
 
-    def decode_list(value: Any, line: _Line) -> tuple[Any, ...]:
+    def decode_list(value: Any, extra: dict[str, object]) -> tuple[Any, ...]:
         if not isinstance(value, list):
             raise _Wrong("an array is expected")
-        return tuple([inner(item, line) for item in value])
+        return tuple([inner(item, extra) for item in value])
 
     return decode_list
 
@@ -288,16 +227,16 @@ def _list_decoder(hint: Any) -> Decoder:
 def _tuple_decoder(args: tuple[Any, ...]) -> Decoder:
     inners = tuple(_decoder(arg) for arg in args)
 
-    def decode_tuple(value: Any, line: _Line) -> tuple[Any, ...]:
+    def decode_tuple(value: Any, extra: dict[str, object]) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) != len(inners):
             raise _Wrong(f"an array of {len(inners)} is expected")
-        return tuple([inner(item, line) for inner, item in zip(inners, value, strict=True)])
+        return tuple([inner(item, extra) for inner, item in zip(inners, value, strict=True)])
 
     return decode_tuple
 
 
 def _literal_decoder(choices: tuple[Any, ...]) -> Decoder:
-    def decode_literal(value: Any, line: _Line) -> Any:
+    def decode_literal(value: Any, extra: dict[str, object]) -> Any:
         if not isinstance(value, str) or value not in choices:
             raise _Wrong(f"one of {', '.join(choices)} is expected")
         return value
@@ -305,7 +244,7 @@ def _literal_decoder(choices: tuple[Any, ...]) -> Decoder:
     return decode_literal
 
 
-def _decode_str(value: Any, line: _Line) -> str:
+def _decode_str(value: Any, extra: dict[str, object]) -> str:
     if not isinstance(value, str):
         raise _Wrong("a string is expected")
     # A lone surrogate ("\ud800") is legal JSON, and would fail only later, when it is printed.
@@ -314,7 +253,7 @@ def _decode_str(value: Any, line: _Line) -> str:
     return value
 
 
-def _decode_int(value: Any, line: _Line) -> int:
+def _decode_int(value: Any, extra: dict[str, object]) -> int:
     if type(value) is not int:
         raise _Wrong("an integer is expected")
     if not INT_MIN <= value <= INT_MAX:
@@ -322,13 +261,13 @@ def _decode_int(value: Any, line: _Line) -> int:
     return value
 
 
-def _decode_identifier(value: Any, line: _Line) -> int:
-    if not (isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20):
+def _decode_identifier(value: Any, extra: dict[str, object]) -> int:
+    if not is_decimal(value):
         raise _Wrong("a decimal number in a string is expected")
-    return _decode_int(int(value), line)
+    return _decode_int(int(value), extra)
 
 
-def _decode_bool(value: Any, line: _Line) -> bool:
+def _decode_bool(value: Any, extra: dict[str, object]) -> bool:
     if not isinstance(value, bool):
         raise _Wrong("true or false is expected")
     return value

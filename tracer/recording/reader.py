@@ -58,13 +58,14 @@ class Reader:
         """The End event was there."""
         self.unknown: Counter[str] = Counter()
         """How often each kind or field occurred that this version does not know."""
+        self.unpacked = 0
+        """Bytes of lines read so far."""
         self._first_damage = ""
         self._trailing = ""
         self._number = 0
         self._first = b""
         self._in_a_row = 0
         """Damaged lines since the last whole one."""
-        self._unpacked = 0
         self._raw = _open(path)
         self._packed = _Counted(self._raw)
         self._file = self._raw
@@ -183,10 +184,7 @@ class Reader:
 
     def _line(self) -> bytes | None:
         """The next whole line without its newline; None at the end of what is whole."""
-        while True:
-            line = self._readline()
-            if not line:
-                return None
+        while line := self._readline():
             self._number += 1
             if line.endswith(b"\n"):
                 return line[:-1]
@@ -197,6 +195,7 @@ class Reader:
                 self.torn = self._number != 1
                 return None
             self._damage(f"longer than {codec.MAX_LINE} bytes")
+        return None
 
     def _skip_line(self) -> bool:
         """Read to the end of a line that is too long; False when the file ends before it."""
@@ -215,14 +214,14 @@ class Reader:
             return b""
         except OSError as error:
             raise RecordingError(f"{self.path}: cannot be read: {os_reason(error)}") from None
-        self._unpacked += len(line)
+        self.unpacked += len(line)
         return b"" if self._is_bomb() else line
 
     def _is_bomb(self) -> bool:
         """Whether a compressed file holds more than any trace has written into so few bytes."""
-        if self._file is self._raw or self._unpacked < FREE_BYTES:
+        if self._file is self._raw or self.unpacked < FREE_BYTES:
             return False
-        bomb = self._unpacked > MOST_PACKED * self._packed.count
+        bomb = self.unpacked > MOST_PACKED * self._packed.count
         if bomb:
             self._trailing = "compressed beyond what a recording can be; the rest was not read"
         return bomb

@@ -104,13 +104,18 @@ def holders(socket: Socket, *, fd: bool = False) -> str:
     number = f"{KEEP}fd{KEEP}{first.fd}" if fd and first.fd is not None else ""
     others = len({process.pid for process in socket.processes}) - 1
     more = f" and {others} more" if others else ""
-    return process(first) + number + _guest(first, socket) + more
+    return process(first) + number + _guest(first, socket.netns) + more
 
 
-def _guest(process: Process, socket: Socket) -> str:
+def caller(by: Process, netns: Netns) -> str:
+    """Who made a call on a socket of a namespace, with its container as in `holders`."""
+    return process(by) + _guest(by, netns)
+
+
+def _guest(process: Process, netns: Netns) -> str:
     """The container of a process, where its socket's namespace does not say it."""
     inside = process.container
-    if inside is None or [c.id for c in socket.netns.workload] == [inside.id]:
+    if inside is None or [c.id for c in netns.workload] == [inside.id]:
         return ""
     return kept(f" in {name(inside.label)}")
 

@@ -16,6 +16,7 @@ DOUBTS = {
     "inflight": "calls are missing: as for lost connect and bind records",
     "netns": "misses are missing altogether",
     "fate": "whether an ICMP left is not known for some",
+    "created": "nothing: only `udptrace states` shows when a socket was made",
     "received": "what other machines refused may be told late, or without who was told",
     "packet": "an export has reconstructed headers for some datagrams",
 }

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from tracer.addresses import ANY6, is_any, is_loopback
+from tracer.describe import local_and_peer
+from tracer.events import SocketView
 from tracer.match import is_connected
 from tracer.sockets.model import Listed
 
@@ -39,7 +41,10 @@ _OF_WILDCARD6 = {True: "anyone over IPv6", False: "anyone", None: "anyone (over 
 
 def reach(listed: Listed) -> Reach:
     """Who can reach a socket, as far as its own fields tell."""
-    view, device = listed.view, listed.socket.device
+    return _reach(listed.view, listed.socket.device)
+
+
+def _reach(view: SocketView, device: str | None) -> Reach:
     if is_connected(view):
         return "peer"
     if is_loopback(view.local) or device == LOOPBACK_DEVICE:
@@ -59,18 +64,20 @@ def exposed(sockets: Iterable[Listed]) -> list[Listed]:
 
 def from_whom(listed: Listed) -> str:
     """``anyone``, ``only 10.0.0.1:53``, ``anyone, only via eth0``: without the groups."""
-    view, socket = listed.view, listed.socket
-    if socket.peer is not None:
-        who = f"only {socket.peer}"
+    who = takes_from(listed.view, listed.socket.device)
+    return who if listed.device_told else f"{who} (interface not known)"
+
+
+def takes_from(view: SocketView, device: str | None) -> str:
+    """The same of any socket, ``device`` being the interface that it is bound to."""
+    peer = local_and_peer(view).peer
+    if peer is not None:
+        who = f"only {peer}"
     elif not is_any(view.peer):
         # What connect(AF_UNSPEC) leaves, IPv6 lookups go on comparing; IPv4's do not.
-        who = f"over IPv6 only {view.peer}, any port"
-    elif reach(listed) == "loopback":
+        who = f"only {view.peer} over IPv6, any port"
+    elif _reach(view, device) == "loopback":
         who = "anyone in its netns"
-    elif view.local == ANY6:
-        who = _OF_WILDCARD6[socket.v6only]
     else:
-        who = "anyone"
-    if not listed.device_told:
-        return f"{who} (interface not known)"
-    return who if socket.device is None else f"{who}, only via {socket.device}"
+        who = _OF_WILDCARD6[view.v6only] if view.local == ANY6 else "anyone"
+    return who if device is None else f"{who}, only via {device}"

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from tracer.events import Clock, Counters, NetnsInfo, Owners, SocketView
+from tracer.events import Clock, Counters, NetnsInfo, Owners, PortRange, SocketView
 from tracer.system.clock import read_clock
 from tracer.system.containers.worker import ContainerWorker
 from tracer.system.door import View, look
 from tracer.system.initial import is_initial
+from tracer.system.local_ports import read_local_ports
 from tracer.system.netns import Doors, Netns, find_netns, is_named, list_netns
 from tracer.system.ports import sockets_on_port
 from tracer.system.processes import NoOwners, OwnerFinder
@@ -76,6 +77,14 @@ class ThisMachine:
         except OSError:
             return None
 
+    def port_range(self, inum: int, hint_pids: Iterable[int]) -> PortRange | None:
+        """The ports a namespace's kernel chooses from; None where that cannot be read."""
+        try:
+            found = find_netns(inum, hint_pids)
+            return None if found is None else look(found, partial(_port_range, inum))
+        except OSError:
+            return None
+
     def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
         """The owners that could be looked up now."""
         return owners_events(self._finder.find(inodes, hint_pids))
@@ -86,3 +95,9 @@ def _counters(inum: int, view: View) -> Counters:
     before = time.monotonic_ns()
     values = view.counters()
     return Counters(before, time.monotonic_ns(), inum, view.cookie(), values)
+
+
+def _port_range(inum: int, view: View) -> PortRange | None:
+    """None where the namespace may not be entered. Raises OSError."""
+    ports = view.run(read_local_ports)
+    return ports and PortRange(time.monotonic_ns(), inum, view.cookie(), *ports)
