@@ -333,6 +333,8 @@ def test_an_error_told_about_one_of_several_flows_is_not_credited_to_each() -> N
     assert [row.errors for row in table(shown)] == [NOT_KNOWN, NOT_KNOWN]
     (whole,) = table(shown, "netns")
     assert whole.errors == Figure(2, 2)
+    _, _, first, second, _ = plain(shown, "flow", table(shown)).splitlines()
+    assert [line.split()[1:3] for line in (first, second)] == [["?", "-"]] * 2
 
 
 @pytest.mark.parametrize(

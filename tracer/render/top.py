@@ -32,25 +32,29 @@ class _Column(NamedTuple):
     text: Callable[[Row, Snapshot], str]
 
 
+def _drops(row: Row) -> Figure:
+    return row.drops
+
+
 def _rate(of: Callable[[Row], Figure]) -> Callable[[Row, Snapshot], str]:
     def text(row: Row, snapshot: Snapshot) -> str:
         rate = of(row).rate(snapshot.span_ns)
         if rate is None:
-            return _none(row)
+            return _unknown(row, of)
         return f"{rate:.1f}" if 0 < rate < 9.95 else f"{rate:.0f}"
 
     return text
 
 
-def _none(row: Row) -> str:
-    """What is not known; of a row without a socket there are no drops to know of."""
-    return UNKNOWN if row.worst.socket is not None else "-"
+def _unknown(row: Row, of: Callable[[Row], Figure]) -> str:
+    """What is not known; without a socket there are no drops to know of."""
+    return "-" if of is _drops and row.worst.socket is None else UNKNOWN
 
 
 def _total(of: Callable[[Row], Figure]) -> Callable[[Row, Snapshot], str]:
     def text(row: Row, snapshot: Snapshot) -> str:
         total = of(row).total
-        return _none(row) if total is None else str(total)
+        return _unknown(row, of) if total is None else str(total)
 
     return text
 
@@ -58,12 +62,12 @@ def _total(of: Callable[[Row], Figure]) -> Callable[[Row, Snapshot], str]:
 _NUMBERS = (
     _Column("MISS/S", _rate(lambda row: row.misses)),
     _Column("ERR/S", _rate(lambda row: row.errors)),
-    _Column("DROP/S", _rate(lambda row: row.drops)),
+    _Column("DROP/S", _rate(_drops)),
     _Column("MISSES", _total(lambda row: row.misses)),
 )
 _MORE_NUMBERS = (
     _Column("ERRORS", _total(lambda row: row.errors)),
-    _Column("DROPS", _total(lambda row: row.drops)),
+    _Column("DROPS", _total(_drops)),
 )
 
 
