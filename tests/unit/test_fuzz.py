@@ -21,7 +21,7 @@ from tests.samples import EVENTS
 from tests.unit import scenes
 from tests.unit.test_cli import ENVIRONMENT, REAL
 from tests.unit.test_state import carried
-from tracer.cli.view import make_presenter, make_transitions
+from tracer.cli.view import Showing, make_presenter, make_transitions
 from tracer.events import Event, Header
 from tracer.present import Presenter
 from tracer.recording import codec
@@ -84,28 +84,24 @@ def show(path: Path) -> tuple[int, list[str]]:
 
 
 def _presenter(form: str, header: Header, shown: io.StringIO) -> Presenter:
-    return make_presenter(
-        form,
-        "never",
-        lambda text: shown.writelines([text]),
-        targets=(),
-        following=False,
-        closed_window_ns=header.closed_window_ns,
-        settle_ns=header.settle_ns,
-        limit=None,
-        selection=Selection(),
-    )
+    showing = _showing(form, header, shown, Selection())
+    return make_presenter(showing, closed_window_ns=header.closed_window_ns, limit=None)
 
 
 def _transitions(form: str, header: Header, shown: io.StringIO) -> Transitions:
-    return make_transitions(
-        form,
-        "never",
-        lambda text: shown.writelines([text]),
+    selection = selection_of([("host", "10.0.0.0/8")])
+    return make_transitions(_showing(form, header, shown, selection))
+
+
+def _showing(form: str, header: Header, shown: io.StringIO, selection: Selection) -> Showing:
+    return Showing(
+        output_format=form,
+        color="never",
+        write=lambda text: shown.writelines([text]),
         targets=(),
         following=False,
         settle_ns=header.settle_ns,
-        selection=selection_of([("host", "10.0.0.0/8")]),
+        selection=selection,
     )
 
 

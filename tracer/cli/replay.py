@@ -16,7 +16,7 @@ from tracer.cli.options import (
     target_options,
 )
 from tracer.cli.streams import say, show
-from tracer.cli.view import make_presenter, tell_summary
+from tracer.cli.view import Showing, make_presenter, tell_summary
 from tracer.errors import UsageError
 from tracer.events import Event, Header
 from tracer.present import Presenter
@@ -67,18 +67,9 @@ def command(files: tuple[str, ...], **options: Any) -> None:
 def replay(options: ReplayOptions) -> None:
     """Show the incidents of one recording. Raises as `play`."""
 
-    def presenter(header: Header, selection: Selection) -> Presenter:
-        return make_presenter(
-            options.output_format,
-            options.color,
-            lambda text: show(text, flush=False),
-            targets=header.targets,
-            following=bool(header.following),
-            closed_window_ns=options.closed_window_ns or header.closed_window_ns,
-            settle_ns=header.settle_ns,
-            limit=header.count,
-            selection=selection,
-        )
+    def presenter(header: Header, showing: Showing) -> Presenter:
+        window_ns = options.closed_window_ns or header.closed_window_ns
+        return make_presenter(showing, closed_window_ns=window_ns, limit=header.count)
 
     tell_summary(play(options, presenter).stats)
 
@@ -96,14 +87,14 @@ class _Consumer(Protocol):
 C = TypeVar("C", bound=_Consumer)
 
 
-def play(options: ReplayOptions, make: Callable[[Header, Selection], C]) -> C:
+def play(options: ReplayOptions, make: Callable[[Header, Showing], C]) -> C:
     """Feed one recording to the consumer that ``make`` makes for what is asked of it.
 
     Returns the consumer. Raises RecordingError, UsageError and what writing raises.
     """
     with Joined(options.files) as reader:
         header = asked_header(reader.header, options)
-        consumer = make(header, asked_selection(header, options))
+        consumer = make(header, _showing(header, options))
         for event in reader:
             consumer.feed(header if isinstance(event, Header) else event)
         if not reader.ended:
@@ -112,6 +103,18 @@ def play(options: ReplayOptions, make: Callable[[Header, Selection], C]) -> C:
     for problem in reader.problems():
         say(problem)
     return consumer
+
+
+def _showing(header: Header, options: ReplayOptions) -> Showing:
+    return Showing(
+        output_format=options.output_format,
+        color=options.color,
+        write=lambda text: show(text, flush=False),
+        targets=header.targets,
+        following=bool(header.following),
+        settle_ns=header.settle_ns,
+        selection=asked_selection(header, options),
+    )
 
 
 def asked_header(header: Header, options: ReplayOptions) -> Header:

@@ -18,16 +18,13 @@ from tracer.cli.options import (
     target_options,
 )
 from tracer.cli.replay import ReplayOptions, play
-from tracer.cli.streams import show, tell
+from tracer.cli.streams import tell
 from tracer.cli.tracing import TraceOptions, run_trace
 from tracer.cli.view import make_transitions
 from tracer.errors import UsageError
-from tracer.events import Header
 from tracer.recording.joined import traces
 from tracer.render.transitions import tally_summary
 from tracer.select import WHAT as KIND
-from tracer.select import Selection
-from tracer.states.consume import Transitions
 from tracer.states.model import WHAT
 
 _REPLAYED = {"netns", "pids", "containers", "selection", "output_format", "color"}
@@ -86,16 +83,5 @@ def _refuse_live_options(ctx: click.Context, options: Container[str]) -> None:
 
 def _replay(options: ReplayOptions) -> None:
     """Show one recording. Raises as `play`."""
-
-    def transitions(header: Header, selection: Selection) -> Transitions:
-        return make_transitions(
-            options.output_format,
-            options.color,
-            lambda text: show(text, flush=False),
-            targets=header.targets,
-            following=bool(header.following),
-            settle_ns=header.settle_ns,
-            selection=selection,
-        )
-
-    tell(tally_summary(play(options, transitions).tally))
+    transitions = play(options, lambda header, showing: make_transitions(showing))
+    tell(tally_summary(transitions.tally))

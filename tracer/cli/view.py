@@ -23,57 +23,62 @@ if TYPE_CHECKING:  # a replay does without them
     from tracer.trace import Session
 
 
+@dataclass(frozen=True)
+class Showing:
+    """What is shown of a trace, live or replayed, and how: the same for all that can be shown."""
+
+    output_format: str
+    """--format: "json" or "text"; empty for a trace that shows nothing."""
+    color: str
+    """--color."""
+    write: Callable[[str], None]
+    targets: tuple[int, ...]
+    """Inode numbers of namespaces."""
+    following: bool
+    """Containers are followed, too."""
+    settle_ns: int | None
+    """None: as by default."""
+    selection: Selection
+
+
 def make_presenter(
-    output_format: str,
-    color: str,
-    write: Callable[[str], None],
+    showing: Showing,
     *,
-    targets: tuple[int, ...],
-    following: bool,
     closed_window_ns: int | None,
-    settle_ns: int | None,
     limit: int | None,
-    selection: Selection,
     silent: Renderer | None = None,
 ) -> Presenter:
-    """A presenter for --format ("json", "text"; "" for ``silent``) and --color."""
+    """A presenter of incidents; ``silent`` takes those of a trace that shows nothing."""
     linker = Linker(
-        frozenset(targets),
-        following=following,
+        frozenset(showing.targets),
+        following=showing.following,
         closed_window_ns=closed_window_ns or CLOSED_WINDOW_NS,
-        settle_ns=settle_ns or SETTLE_NS,
-        selection=selection,
+        settle_ns=showing.settle_ns or SETTLE_NS,
+        selection=showing.selection,
     )
-    if output_format == "json":
+    if showing.output_format == "json":
         from tracer.render.jsonl import JsonRenderer
 
         renderer = JsonRenderer()
-        return Presenter(linker, renderer, write, limit, renderer.end)
-    if silent is not None and not output_format:
-        return Presenter(linker, silent, write, limit)
-    return Presenter(linker, TextRenderer(color=wants_color(color)), write, limit)
+        return Presenter(linker, renderer, showing.write, limit, renderer.end)
+    if silent is not None and not showing.output_format:
+        return Presenter(linker, silent, showing.write, limit)
+    text = TextRenderer(color=wants_color(showing.color))
+    return Presenter(linker, text, showing.write, limit)
 
 
-def make_transitions(
-    output_format: str,
-    color: str,
-    write: Callable[[str], None],
-    *,
-    targets: tuple[int, ...],
-    following: bool,
-    settle_ns: int | None,
-    selection: Selection,
-) -> Transitions:
-    """The same for transitions of sockets: --format ("json", "text") and --color."""
+def make_transitions(showing: Showing) -> Transitions:
+    """The same for transitions of sockets."""
     as_json = TransitionJson()
+    in_json = showing.output_format == "json"
     return Transitions(
-        as_json if output_format == "json" else TransitionText(color=wants_color(color)),
-        write,
-        settle_ns=settle_ns or SETTLE_NS,
-        targets=frozenset(targets),
-        following=following,
-        selection=selection,
-        last=as_json.last if output_format == "json" else lambda end, tally: "",
+        as_json if in_json else TransitionText(color=wants_color(showing.color)),
+        showing.write,
+        settle_ns=showing.settle_ns or SETTLE_NS,
+        targets=frozenset(showing.targets),
+        following=showing.following,
+        selection=showing.selection,
+        last=as_json.last if in_json else lambda end, tally: "",
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from tracer.cli.streams import say, show, tell
 from tracer.cli.tracing import TraceOptions
 from tracer.cli.view import (
+    Showing,
     View,
     make_presenter,
     make_transitions,
@@ -112,35 +113,18 @@ def _view(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
         from tracer.cli.top_view import view_of_top
 
         return view_of_top(options, options.top, targets)
-    if options.states:
-        return _transitions(options, targets)
-    return _incidents(options, targets, silent)
-
-
-def _incidents(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
-    presenter = make_presenter(
-        options.output_format,
-        options.color,
-        show,
+    showing = Showing(
+        output_format=options.output_format,
+        color=options.color,
+        write=show,
         targets=targets.inums,
         following=bool(targets.containers),
-        closed_window_ns=options.closed_window_ns,
         settle_ns=options.settle_ns,
-        limit=options.count,
         selection=selection_of(options.selection),
-        silent=silent,
+    )
+    if options.states:
+        return view_of_transitions(make_transitions(showing))
+    presenter = make_presenter(
+        showing, closed_window_ns=options.closed_window_ns, limit=options.count, silent=silent
     )
     return view_of_incidents(presenter)
-
-
-def _transitions(options: TraceOptions, targets: Targets) -> View:
-    transitions = make_transitions(
-        options.output_format,
-        options.color,
-        show,
-        targets=targets.inums,
-        following=bool(targets.containers),
-        settle_ns=options.settle_ns,
-        selection=selection_of(options.selection),
-    )
-    return view_of_transitions(transitions)
