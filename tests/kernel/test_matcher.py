@@ -172,16 +172,27 @@ def _one(played: Round, senders: Senders, rng: random.Random) -> None:
     destination = rng.choice(addresses)
     family: Family = "ipv6" if ":" in source else "ipv4"
     datagram = Datagram(family, source, sport, destination, PORT, _ifindex(destination), 0, "", 8)
-    takers = {view.inode for view in found(played.views, datagram)}
-    sender.sendto(b"x", (destination, PORT))
+    agree(played, sender, datagram)
+
+
+def agree(
+    played: Round, sender: socket.socket, datagram: Datagram, *, l3mdev_accept: bool = False
+) -> bool:
+    """Send the datagram; the kernel and the matcher must agree. Returns whether it was refused."""
+    looked = found(played.views, datagram, l3mdev_accept=l3mdev_accept)
+    takers = {view.inode for view in looked}
+    sender.sendto(b"x", (datagram.dst, datagram.dport))
     await_outcome(sender, played)
     delivered = {inode for inode, sock in played.sockets.items() if received(sock)}
     refused = take_error(sender) == errno.ECONNREFUSED
     views = "\n".join(map(str, played.views))
-    context = f"seed {SEED}: {datagram}: {takers=} {delivered=} {refused=}\n{views}"
+    context = (
+        f"seed {SEED}: {datagram} {l3mdev_accept=}: {takers=} {delivered=} {refused=}\n{views}"
+    )
     assert len(delivered) + refused == 1, context
     assert bool(takers) == bool(delivered), context
     assert delivered <= takers, context
+    return refused
 
 
 def _ifindex(destination: str) -> int:
