@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import struct
 from collections.abc import Mapping
@@ -52,7 +51,7 @@ def decode(data: bytes) -> Bytecode:
             tuple(MapShape(**shape) for shape in fields["maps"]),
             {name: base64.b64decode(code) for name, code in fields["programs"].items()},
         )
-    except (KeyError, TypeError, AttributeError, binascii.Error) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"no bytecode: {error}") from error
 
 

@@ -128,7 +128,7 @@ def _shape(library: Any, module: Any, place: int) -> MapShape:
 
 
 def _declare(library: Any) -> None:
-    """The types of those functions that BCC's own Python has no use for (bcc/src/cc/bpf_module.h)."""
+    """Types of the functions that BCC's own Python has no use for (bcc/src/cc/bpf_module.h)."""
     for name, result in (
         ("bpf_num_tables", ctypes.c_size_t),
         ("bpf_table_fd_id", ctypes.c_int),
