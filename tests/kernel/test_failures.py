@@ -62,6 +62,17 @@ def test_no_btf() -> None:
     assert "CONFIG_DEBUG_INFO_BTF" in one_line(_in_private_mounts(hide))
 
 
+@pytest.mark.parametrize(
+    ("limit", "remedy"),
+    [("--nofile=64", "ulimit -n 1024"), ("--as=300000000", "ulimit -v unlimited")],
+)
+def test_a_limit_of_the_process(limit: str, remedy: str) -> None:
+    done = subprocess.run(
+        ["prlimit", limit, "udptrace", "live"], capture_output=True, text=True, check=False
+    )
+    assert remedy in one_line(done)
+
+
 def test_a_symbol_is_absent() -> None:
     """No supported kernel lacks one, so a name is asked for that none has."""
     code = """if True:

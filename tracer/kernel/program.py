@@ -20,6 +20,10 @@ from tracer.wire import LOSS_NAMES, PACKET_BYTES, MissKey, MissValue
 # few of them may be strangers'; the verifier's time grows with it (0.07 s for 256).
 WALK_NODES = 256
 
+# Records taken at a time. In a storm the buffer fills as fast as it is read: without a bound one
+# reading would neither end nor fit into memory. What it has no room for meanwhile is counted.
+BATCH = 1024
+
 
 class AttachError(Exception):
     """A probe could not be loaded or attached: the reason, without the probe's name.
@@ -64,7 +68,7 @@ class Program:
         """It was compiled by an earlier start."""
         self._loaded = Loaded(made.code)
         try:
-            self._events = RingBuffer(self._loaded.map("events"))
+            self._events = RingBuffer(self._loaded.map("events"), BATCH)
         except BaseException:
             self._loaded.close()
             raise
@@ -92,7 +96,10 @@ class Program:
         )
 
     def poll(self, timeout_ms: int) -> list[bytes]:
-        """Wait for records at most so long (milliseconds), and take all there are."""
+        """Wait for records at most so long (milliseconds), and take all there are, up to `BATCH`.
+
+        As many as that may not be all.
+        """
         return self._events.poll(timeout_ms)
 
     def losses(self) -> dict[str, int]:
