@@ -119,10 +119,14 @@ class Loaded:
 
 
 class RingBuffer:
-    """The reader of a ring buffer. Raises StartError from the constructor."""
+    """The reader of a ring buffer. Raises StartError from the constructor.
 
-    def __init__(self, ring: Map) -> None:
+    ``batch`` is how many records are taken at most at a time.
+    """
+
+    def __init__(self, ring: Map, batch: int) -> None:
         self._library = library()
+        self._batch = batch
         self._records: list[bytes] = []
         self._taker = _Sample(self._take)  # the library keeps no reference of its own
         self._ring = self._library.bpf_new_ringbuf(ring.fd, self._taker, None)
@@ -131,7 +135,7 @@ class RingBuffer:
             raise _not_made(OSError(number, os.strerror(number)))
 
     def poll(self, timeout_ms: int) -> list[bytes]:
-        """Wait for records at most so long (milliseconds), and take all there are."""
+        """Wait for records at most so long (milliseconds), and take all there are, up to `batch`."""
         self._library.bpf_poll_ringbuf(self._ring, timeout_ms)
         taken, self._records = self._records, []
         return taken
@@ -141,8 +145,9 @@ class RingBuffer:
         self._library.bpf_free_ringbuf(self._ring)
 
     def _take(self, _context: object, data: int, size: int) -> int:
+        """Less than 0 has libbpf leave the rest where it is; this record has been taken."""
         self._records.append(ctypes.string_at(data, size))
-        return 0
+        return -(len(self._records) >= self._batch)
 
 
 def remedy(why: str) -> str:
@@ -187,6 +192,7 @@ def _declared(made: ctypes.CDLL) -> ctypes.CDLL:
     made.bpf_lookup_elem.argtypes = (number, place, place)
     made.bpf_update_elem.argtypes = (number, place, place, ctypes.c_uint64)
     made.bpf_delete_elem.argtypes = (number, place)
+    made.bpf_lookup_batch.argtypes = (number, place, place, place, place, place)
     made.bpf_get_first_key.argtypes = (number, place, ctypes.c_size_t)
     made.bpf_get_next_key.argtypes = (number, place, place)
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 from tracer.kernel.bytecode import MapShape
 
 Key = TypeVar("Key", bound=Any)
+Value = TypeVar("Value", bound=Any)
 
 _PER_CPU = (5, 6, 10)  # hash, array, LRU hash (enum bpf_map_type in include/uapi/linux/bpf.h)
 
@@ -25,6 +27,7 @@ class Map:
     def __init__(self, library: ctypes.CDLL, shape: MapShape) -> None:
         self._library = library
         self._key_size = shape.key_size
+        self._entries = shape.entries
         # Each processor's value begins at a multiple of 8.
         per_cpu = -(-shape.value_size // 8) * 8 * possible_processors()
         self._value_size = per_cpu if shape.kind in _PER_CPU else shape.value_size
@@ -69,6 +72,19 @@ class Map:
             after = kind()
             found = self._library.bpf_get_next_key(self.fd, ctypes.byref(key), ctypes.byref(after))
             key = after
+
+    def items(self, key: type[Key], value: type[Value]) -> Iterator[tuple[Key, Value]]:
+        """Every key with its value, as they are now, in one system call. Raises OSError."""
+        self._check(key, self._key_size)
+        self._check(value, self._value_size)
+        keys, values = (key * self._entries)(), (value * self._entries)()
+        found, after = ctypes.c_uint32(self._entries), ctypes.c_uint32()
+        places = (ctypes.byref(item) for item in (after, keys, values, found))
+        if self._library.bpf_lookup_batch(self.fd, None, *places) < 0:
+            number = ctypes.get_errno()
+            if number != errno.ENOENT:  # ... is the end
+                raise OSError(number, os.strerror(number))
+        return zip(keys[: found.value], values[: found.value], strict=True)
 
     def close(self) -> None:
         """Give it back; the kernel frees it when no program uses it any more."""

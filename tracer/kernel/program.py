@@ -113,10 +113,7 @@ class Program:
 
     def misses(self) -> Iterator[tuple[MissKey, MissValue]]:
         """Every key of the table of misses with its counters, as it is now."""
-        for key in self._misses.keys(MissKey):
-            value = MissValue()
-            if self._misses.read(key, value):
-                yield key, value
+        return self._misses.items(MissKey, MissValue)
 
     def forget_miss(self, key: MissKey) -> None:
         """Take a key out of the table of misses; one that is gone already is no error."""
