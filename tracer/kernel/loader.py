@@ -135,7 +135,7 @@ class RingBuffer:
             raise _not_made(OSError(number, os.strerror(number)))
 
     def poll(self, timeout_ms: int) -> list[bytes]:
-        """Wait for records at most so long (milliseconds), and take all there are, up to `batch`."""
+        """Wait for records at most so long (milliseconds), and take all, up to `batch`."""
         self._library.bpf_poll_ringbuf(self._ring, timeout_ms)
         taken, self._records = self._records, []
         return taken
