@@ -456,6 +456,11 @@ class Incident:
     sender_holds_peer: bool = False
     packet: str | None = None
 
+    def places(self) -> tuple[Netns, ...]:
+        """The namespaces of the miss, of the socket that refused and of the sender's."""
+        sockets = (self.socket, self.origin)
+        return (self.netns, *(socket.netns for socket in sockets if socket is not None))
+
     def made(self, field: Cause) -> SetBy | None:
         """What gave the socket the value that failed a check; None where that check passed."""
         pairs = zip(self.mismatch, self.set_by, strict=False)
