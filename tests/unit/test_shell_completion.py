@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.unit.test_cli import wait_until
 from tests.unit.test_packaging import FORBID_BCC
 from tracer.cli import completion
 from tracer.cli.main import COMMANDS, main
@@ -152,9 +155,56 @@ def test_a_shell_completes(shell: str, code: str, scripts: Path) -> None:
     assert done.stderr == ""
 
 
-def test_zsh_takes_its_script(scripts: Path) -> None:
-    done = subprocess.run(
-        ["zsh", "-n", FILES["zsh"]], cwd=scripts, capture_output=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
+def test_zsh_completes_each_time(scripts: Path) -> None:
+    """In a terminal, as zsh completes nowhere else; the first time it loads the script."""
     assert (scripts / FILES["zsh"]).read_text().startswith("#compdef udptrace\n")
+    with Terminal(["zsh", "-f", "-i"], scripts) as terminal:
+        terminal.type(b"fpath=($PWD $fpath); autoload -Uz compinit; compinit -u -D\n")
+        for typed, wanted in (
+            (b"udptrace do\t", "doctor "),
+            (b"udptrace --cause clo\t", "closed "),
+        ):
+            terminal.type(typed)
+            terminal.wait_for(wanted)
+            terminal.type(b"\x15")
+
+
+class Terminal:
+    """A shell at a terminal of its own."""
+
+    def __init__(self, command: list[str], directory: Path) -> None:
+        self._screen, child = pty.openpty()
+        environment = {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}", "TERM": "dumb"}
+        self._process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env=environment,
+            stdin=child,
+            stdout=child,
+            stderr=child,
+            start_new_session=True,
+        )
+        os.close(child)
+        os.set_blocking(self._screen, False)
+        self._seen = b""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._screen)
+
+    def type(self, keys: bytes) -> None:
+        """Send keys."""
+        os.write(self._screen, keys)
+
+    def wait_for(self, text: str) -> None:
+        """Wait until it has printed this."""
+        wait_until(lambda: text in self._shown())
+
+    def _shown(self) -> str:
+        with suppress(BlockingIOError):
+            self._seen += os.read(self._screen, 65536)
+        return self._seen.decode(errors="replace")

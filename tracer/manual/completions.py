@@ -19,5 +19,14 @@ def completion_scripts() -> Iterator[tuple[str, str]]:
         shape = get_completion_class(shell)
         if shape is None:
             raise LookupError(shell)
+        script = shape(udptrace, {}, PROG, VARIABLE)
         # Not its own source(), for bash, which looks whether this machine's bash is new enough.
-        yield name, ShellComplete.source(shape(udptrace, {}, PROG, VARIABLE)).lstrip()
+        text = ShellComplete.source(script).lstrip()
+        yield name, _autoloaded(text, script.func_name) if shell == "zsh" else text
+
+
+def _autoloaded(text: str, function: str) -> str:
+    """The script as the body of a function that zsh loads and calls: click's completes nothing at
+    the first or the second time, at which it is to be told that it has been loaded."""
+    definition, end, _ = text.partition("\n}\n")
+    return f'{definition}{end}\n{function} "$@"\n'
