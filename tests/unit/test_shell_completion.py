@@ -65,7 +65,9 @@ def test_files(ask: Ask) -> None:
         assert ask(f"udptrace {line}") == ["file,"], line
 
 
-def test_namespaces(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_namespaces_whose_names_mean_nothing_to_a_shell(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(netns, "netns_names", lambda: ["web", "web-2", "dns", *HOSTILE])
     assert ask("udptrace -N ") == [
         f"plain,{name}" for name in ("all", "dns", "host", "web", "web-2")
@@ -73,7 +75,9 @@ def test_namespaces(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask("udptrace sockets --netns w") == ["plain,web", "plain,web-2"]
 
 
-def test_containers(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_containers_whose_names_mean_nothing_to_a_shell(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def found(name: str, pid: int, pod: str | None = None) -> Found:
         return Found(Container("docker", name, name, None, pod), pid, "", 2**40)
 
