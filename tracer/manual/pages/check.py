@@ -29,5 +29,5 @@ PAGE = Page(
         "Without root another network namespace is read in part only, and the verdict is in doubt.",
     ),
     bad_answer="No socket would take it.",
-    docs=("check.md", "matching.md"),
+    docs=("check.md", "causes.md", "matching.md"),
 )  # fmt: skip

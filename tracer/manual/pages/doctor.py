@@ -21,5 +21,5 @@ PAGE = Page(
         "Without root it says what can be said without.",
         "It is about the machine as it is: what is loaded or set later is not in it.",
     ),
-    docs=("doctor.md", "privileges.md"),
+    docs=("doctor.md", "privileges.md", "troubleshooting.md"),
 )

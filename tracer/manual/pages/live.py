@@ -25,8 +25,8 @@ PAGE = Page(
         LOSS,
         HOST_NETWORK,
         NAMES,
-        "An error that was queued on a socket is told, which is not yet read by the program.",
+        "An error is told once it is queued on a socket; whether it was read is not known.",
         "What another machine did with a datagram is known only from the ICMP that came back.",
     ),
-    docs=("incident.md", "targets.md", "security.md"),
+    docs=("causes.md", "incident.md", "targets.md", "security.md"),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from tracer.manual.page import LOOKUPS, LOSS, TRACING, Page
 PAGE = Page(
     examples=(
         ("udptrace record -w trace.rec", "Keep the evidence until Ctrl-C."),
-        ("udptrace record -w - | gzip > trace.rec.gz", "The same, to standard output."),
+        ("udptrace record -w trace.rec.gz", "The same, compressed."),
         ("udptrace record -w trace.rec --max-size 10M --max-files 5", "Of a long trace the latest"
          " 50 MB."),
         ("udptrace record --ring 15m --trigger any -w box", "A flight recorder: its last minutes"
@@ -18,9 +18,8 @@ PAGE = Page(
         ("summary", "On standard error: how long, how many misses, sockets and proven probes, and"
          " what was lost."),
     ),
-    overhead=TRACING + LOOKUPS + " With `--ring` it is off unless asked for, and no"
-    " more than `--max-size` is held in memory. A file grows by about a kilobyte a call or a"
-    " first miss.",
+    overhead=f"{TRACING}{LOOKUPS} With `--ring` that is so unless asked for otherwise, and no more"
+    " than `--max-size` is held in memory.",
     caveats=(
         LOSS,
         "A recording has addresses, process names and, with `--snaplen`, payload: treat it as a"

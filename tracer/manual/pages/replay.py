@@ -21,5 +21,5 @@ PAGE = Page(
         "A damaged or truncated recording is read as far as it goes, and what is missing is said.",
         "A recording is taken at its word: whoever can write to it can make it say anything.",
     ),
-    docs=("incident.md", "recording-format.md"),
+    docs=("causes.md", "incident.md", "recording-format.md"),
 )  # fmt: skip

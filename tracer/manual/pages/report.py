@@ -27,5 +27,5 @@ PAGE = Page(
         " said.",
         "`-f html` needs Jinja (python3-jinja2).",
     ),
-    docs=("report.md",),
+    docs=("report.md", "causes.md"),
 )
