@@ -41,12 +41,13 @@ set -e
 udptrace --version
 udptrace doctor
 udptrace --count 1 --settle 1s -w trace.rec --ready-file ready &
-until [ -e ready ]; do sleep 0.2; done
+until [ -e ready ]; do kill -0 $!; sleep 0.2; done
 python3 -c '{MISS}'
 wait $!
 udptrace report trace.rec | head -n 4
 /{CLONE}/scripts/install --uninstall
-! command -v udptrace
+left=$(find / -xdev -name '*udptrace*' ! -path '/{CLONE}*')
+[ -z "$left" ] || {{ echo "left behind: $left"; exit 1; }}
 """
 ENTER = """
 set -e
