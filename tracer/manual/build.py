@@ -20,6 +20,7 @@ DATE = "2026-11-26"
 
 _FILES = (
     ("/sys/kernel/btf/vmlinux", "The offsets of the kernel's structs."),
+    ("/var/cache/udptrace/", "Probes that root's starts have compiled for this kernel."),
     ("/run/netns/", "Network namespaces by the names of `ip netns`."),
     ("/usr/share/doc/udptrace/", "The documents that these pages name as docs/; below /usr/local"
      " where `scripts/install` has installed it."),

@@ -38,8 +38,9 @@ STATUSES = (
 TRACING = (
     "A datagram that finds its socket costs no event. It passes one kprobe for each lookup of the "
     "kernel's, which writes to a slot of its own processor. A miss costs one event and one look at "
-    "the sockets of its port; the same miss again is a counter in the kernel. The start compiles "
-    "the probes, which takes some seconds of one processor, and gives the compiler's memory back."
+    "the sockets of its port; the same miss again is a counter in the kernel. The first start on "
+    "a kernel compiles the probes, which takes some seconds of one processor; root's later ones "
+    "find them in /var/cache/udptrace."
 )
 
 LOOKUPS = (

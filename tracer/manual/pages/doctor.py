@@ -14,9 +14,9 @@ PAGE = Page(
         ("unknown", "It was not tried, or this machine does not tell it."),
         ("remedy", "What mends it, as a command where there is one."),
     ),
-    overhead="That of a start: some seconds of one processor to compile the probes, and one"
-    " connect() and one miss for each address family, in a private network namespace where that"
-    " may be made, else on the loopback.",
+    overhead="That of a start: the first time some seconds of one processor to compile the probes,"
+    " and one connect() and one miss for each address family, in a private network namespace where"
+    " that may be made, else on the loopback.",
     caveats=(
         "Without root it says what can be said without.",
         "It is about the machine as it is: what is loaded or set later is not in it.",
