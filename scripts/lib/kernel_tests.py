@@ -35,6 +35,7 @@ USER_SPACE_ALONE = (
     "containers_names",
     "containers_replay",
     "flight",
+    "package",
     "privileges_podman",
 )
 

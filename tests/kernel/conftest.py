@@ -35,6 +35,7 @@ LAST = (
     "test_all_icmp.py",
     "test_direction.py",
     "test_flight.py",
+    "test_package.py",
     "test_states.py",
     "test_top.py",
     "test_containers_follow.py",

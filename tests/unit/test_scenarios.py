@@ -26,6 +26,7 @@ NOT_SCENARIOS = {
     "test_flight.py",
     "test_states.py",
     "test_top.py",
+    "test_package.py",
     "test_recording.py",
     "test_sockets.py",
     "test_loss.py",

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from tracer.cli.completion import FILE
 from tracer.cli.options import (
     bounds_options,
     closed_window_option,
@@ -23,7 +24,9 @@ from tracer.errors import UsageError
 @target_options
 @output_options
 @habit_option
-@click.option("-w", "--write", metavar="FILE", help="Also keep the evidence, for `replay`.")
+@click.option(
+    "-w", "--write", type=FILE, metavar="FILE", help="Also keep the evidence, for `replay`."
+)
 @bounds_options
 @trace_options
 @closed_window_option

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from tracer.causes import Cause
+from tracer.cli.completion import containers, namespaces
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -116,6 +117,7 @@ target_options = _all_of(
         "containers",
         multiple=True,
         metavar="NAME|ID|NAMESPACE/POD",
+        shell_complete=containers,
         help="Show only what concerns this container's network namespace. May be repeated, as the "
         "next two. A pod's container is NAMESPACE/POD/CONTAINER.",
     ),
@@ -124,6 +126,7 @@ target_options = _all_of(
         "--netns",
         multiple=True,
         metavar="NAME|PATH|INUM|host|all",
+        shell_complete=namespaces,
         help="The same for a network namespace.",
     ),
     click.option(

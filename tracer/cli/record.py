@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tracer.causes import Cause
+from tracer.cli.completion import FILE
 from tracer.cli.keeping import ANY
 from tracer.cli.options import (
     bounds_options,
@@ -24,6 +25,7 @@ from tracer.cli.tracing import TraceOptions, run_trace
 @click.option(
     "-w",
     "--write",
+    type=FILE,
     metavar="FILE",
     required=True,
     help="The recording; FILE.gz is compressed, - is standard output.",

@@ -18,7 +18,8 @@ COMMON_PACKAGES = (
     # other tracers, for comparison
     "bpfcc-tools", "bpftrace", "strace",
     # the machine
-    "mount", "procps", "psmisc", "kmod", "e2fsprogs", "libcap2-bin", "less", "busybox-static",
+    "man-db", "mount", "procps", "psmisc", "kmod", "e2fsprogs", "libcap2-bin", "less",
+    "busybox-static",
 )  # fmt: skip
 
 # A rootless podman's network is passt's pasta since 5.0, slirp4netns before.
