@@ -54,10 +54,11 @@ enum wire_loss {
 
 /* Bits of wire_miss.flags. */
 #define MISS_PROVEN 1    /* the skb shows that UDP's receive path sent this ICMP */
-#define MISS_WALKED 2    /* the port's slot was read */
+#define MISS_WALKED 2    /* the port's slot was looked at */
 #define MISS_TRUNCATED 4 /* ... and its chain went on after the last node */
 #define MISS_LOOKUPS 8   /* the lookup probe is attached: `passes` means something */
 #define MISS_L3MDEV 16   /* net.ipv4.udp_l3mdev_accept is set in the receiver's netns */
+#define MISS_SKIPPED 32  /* the slot had sockets, but the budget of walks was used up */
 
 struct wire_header {
     __u8 kind;

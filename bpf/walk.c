@@ -8,11 +8,34 @@ struct walk {
     u32 lost;
     u32 chain;
     u32 truncated;
-    u32 pad;
+    u32 skipped; // for want of a budget
     char skc[SKC_BYTES];
 };
 
 BPF_PERCPU_ARRAY(walks, struct walk, 1);
+
+// What a scan of ports can make the walks cost: in the long run this many nodes a second, a hundredth
+// of a processor at most, after a burst of a few hundred of the longest walks. For each CPU by
+// itself: what a walk takes is that CPU's time.
+#define WALK_NODES_A_SECOND 20000ULL
+#define WALK_NODE_NS (1000000000ULL / WALK_NODES_A_SECOND)
+#define WALK_BURST_NS (120000ULL * WALK_NODE_NS)
+
+// When all nodes looked at so far will have been paid for, at one each WALK_NODE_NS.
+BPF_PERCPU_ARRAY(walks_paid, u64, 1);
+
+static __always_inline bool may_walk(u64 now) {
+    int zero = 0;
+    u64 *paid = walks_paid.lookup(&zero);
+    return paid && *paid < now + WALK_BURST_NS;
+}
+
+static __always_inline void pay_walk(u64 now, u32 visited) {
+    int zero = 0;
+    u64 *paid = walks_paid.lookup(&zero);
+    if (paid)
+        *paid = (*paid > now ? *paid : now) + visited * WALK_NODE_NS;
+}
 
 static __always_inline u64 udp_table_of(u64 net) {
     u64 table = 0;
@@ -43,8 +66,9 @@ static __always_inline u64 first_node(u64 net, u16 port, struct walk *walk) {
     return node;
 }
 
-// Sends the socket whose copy is in walk->skc.
-static __always_inline void send_candidate(struct walk *walk, u64 sk, u64 id) {
+// `id`: the miss's time. Sends the socket whose copy is in walk->skc.
+static __always_inline void send_candidate(struct walk *walk, u64 sk, const struct miss_key *key,
+                                           u64 id) {
     struct wire_candidate *event = events.ringbuf_reserve(sizeof(*event));
     walk->matching += 1;
     if (!event) {
@@ -55,11 +79,21 @@ static __always_inline void send_candidate(struct walk *walk, u64 sk, u64 id) {
     fill_header(&event->header, WIRE_CANDIDATE, sizeof(*event), id);
     event->walk = id;
     fill_socket(&event->socket, sk, walk->skc);
+    event->socket.netns = key->netns;
+    event->socket.netns_cookie = key->netns_cookie;
     events.ringbuf_submit(event, 0);
 }
 
-static __always_inline void walk_slot(struct walk *walk, u64 net, u16 port, u64 id) {
+// An empty slot is known to be one without a walk, whatever the budget.
+static __always_inline void walk_slot(struct walk *walk, u64 net, const struct miss_key *key,
+                                      u64 id) {
+    u16 port = key->dport;
     u64 node = first_node(net, port, walk);
+    if (node && !may_walk(id)) {
+        walk->skipped = 1;
+        walk->truncated = 1;
+        return;
+    }
 #pragma clang loop unroll(disable)
     for (u32 i = 0; i < WALK_NODES; i++) {
         u64 sk = node - OFF_SKC_NODE;
@@ -69,10 +103,11 @@ static __always_inline void walk_slot(struct walk *walk, u64 net, u16 port, u64 
             break;
         walk->visited += 1;
         if (*(u16 *)(walk->skc + OFF_SKC_NUM) == port && *(u64 *)(walk->skc + OFF_SKC_NET) == net)
-            send_candidate(walk, sk, id);
+            send_candidate(walk, sk, key, id);
         node = *(u64 *)(walk->skc + OFF_SKC_NODE);
     }
     walk->truncated = node != 0;
+    pay_walk(id, walk->visited);
 }
 
 // An empty walk to fill in; NULL never happens, but the verifier cannot know.
@@ -86,5 +121,6 @@ static __always_inline struct walk *fresh_walk(void) {
     walk->lost = 0;
     walk->chain = 0;
     walk->truncated = 0;
+    walk->skipped = 0;
     return walk;
 }

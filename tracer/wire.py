@@ -51,6 +51,7 @@ _CALLS = {
 
 V6ONLY, ADDR_LOCK, PORT_LOCK, REUSEPORT, KERNEL = 1, 2, 4, 8, 16
 MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS, MISS_L3MDEV = 1, 2, 4, 8, 16
+MISS_SKIPPED = 32
 KEY_PROVEN, KEY_RECEIVED = 1, 2
 TASK_CONNECTING = 1
 
@@ -432,6 +433,7 @@ class Decoder:
             truncated=bool(raw.flags & MISS_TRUNCATED),
             candidates=tuple(candidates),
             chain=raw.chain,
+            skipped=bool(raw.flags & MISS_SKIPPED),
         )
         return Miss(
             time=raw.header.time_ns,

@@ -29,6 +29,7 @@ NOT_SCENARIOS = {
     "test_sockets.py",
     "test_loss.py",
     "test_lockdown.py",
+    "test_walk_budget.py",
 }
 
 

@@ -8,7 +8,16 @@ import socket
 import pytest
 
 from tracer import wire
-from tracer.events import Call, Close, Created, IcmpReceived, Miss, ReceivedIcmp, SockError
+from tracer.events import (
+    Call,
+    Close,
+    Created,
+    IcmpReceived,
+    Miss,
+    ReceivedIcmp,
+    SockError,
+    falls_short,
+)
 from tracer.wire import Decoder, WireError
 
 NETNS = 4026531840
@@ -188,6 +197,15 @@ def test_without_the_lookup_probe_passes_are_unknown_not_zero() -> None:
     miss = decoder().decode(header(wire_miss(5, passes=0), wire.MISS))
     assert isinstance(miss, Miss)
     assert (miss.passes, miss.walk, miss.proven) == (None, None, False)
+
+
+def test_a_walk_that_the_budget_did_not_allow_falls_short() -> None:
+    flags = wire.MISS_PROVEN | wire.MISS_WALKED | wire.MISS_TRUNCATED | wire.MISS_SKIPPED
+    miss = decoder().decode(header(wire_miss(5, flags=flags, chain=9), wire.MISS))
+    assert isinstance(miss, Miss)
+    assert miss.walk is not None
+    assert (miss.walk.skipped, miss.walk.visited, miss.walk.chain) == (True, 0, 9)
+    assert falls_short(miss)
 
 
 def test_walks_whose_miss_was_lost_do_not_pile_up() -> None:
