@@ -7,7 +7,7 @@
 #ifndef UDPTRACE_EVENTS_H
 #define UDPTRACE_EVENTS_H
 
-#define WIRE_VERSION 4
+#define WIRE_VERSION 5
 
 enum wire_kind {
     WIRE_CONNECT = 1,
@@ -15,7 +15,7 @@ enum wire_kind {
     WIRE_AUTOBIND = 3,
     WIRE_CLOSE = 4,
     WIRE_ERROR = 5,
-    WIRE_CANDIDATE = 6,
+    WIRE_CANDIDATES = 6,
     WIRE_MISS = 7,
     WIRE_CONNECT6 = 8, /* struct wire_call, from the IPv6 function */
     WIRE_FATE = 9,
@@ -147,11 +147,12 @@ struct wire_received {
     char ifname[16];
 };
 
-/* One socket of a walk: sent before the WIRE_MISS it belongs to. */
-struct wire_candidate {
+/* Sockets of a walk: sent before the WIRE_MISS they belong to. The record ends with the last one. */
+#define CANDIDATES 8
+struct wire_candidates {
     struct wire_header header;
     __u64 walk;
-    struct wire_socket socket;
+    struct wire_socket sockets[CANDIDATES];
 };
 
 struct wire_miss {

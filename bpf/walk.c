@@ -9,7 +9,10 @@ struct walk {
     u32 chain;
     u32 truncated;
     u32 skipped; // for want of a budget
+    u32 held;    // of `matching`, in `record`, which is sent when it is full
+    u32 pad;
     char skc[SKC_BYTES];
+    struct wire_candidates record;
 };
 
 BPF_PERCPU_ARRAY(walks, struct walk, 1);
@@ -66,22 +69,33 @@ static __always_inline u64 first_node(u64 net, u16 port, struct walk *walk) {
     return node;
 }
 
-// `id`: the miss's time. Sends the socket whose copy is in walk->skc.
-static __always_inline void send_candidate(struct walk *walk, u64 sk, const struct miss_key *key,
-                                           u64 id) {
-    struct wire_candidate *event = events.ringbuf_reserve(sizeof(*event));
-    walk->matching += 1;
-    if (!event) {
-        count_loss(LOSS_CANDIDATE);
-        walk->lost += 1;
+// Sends the sockets held. `id`: the miss's time.
+static __always_inline void send_candidates(struct walk *walk, u64 id) {
+    u32 held = walk->held;
+    u64 size = sizeof(walk->record) - (CANDIDATES - held) * sizeof(struct wire_socket);
+    walk->held = 0;
+    if (size > sizeof(walk->record)) // it is not: for the verifier
         return;
+    fill_header(&walk->record.header, WIRE_CANDIDATES, size, id);
+    walk->record.walk = id;
+    if (events.ringbuf_output(&walk->record, size, 0)) {
+        count_losses(LOSS_CANDIDATE, held);
+        walk->lost += held;
     }
-    fill_header(&event->header, WIRE_CANDIDATE, sizeof(*event), id);
-    event->walk = id;
-    fill_socket(&event->socket, sk, walk->skc);
-    event->socket.netns = key->netns;
-    event->socket.netns_cookie = key->netns_cookie;
-    events.ringbuf_submit(event, 0);
+}
+
+// Holds the socket whose copy is in walk->skc. Several go into a record: one of its own for each
+// takes an eighth more of the time, and more of the ring buffer.
+static __always_inline void hold_candidate(struct walk *walk, u64 sk, const struct miss_key *key,
+                                           u64 id) {
+    struct wire_socket *socket = &walk->record.sockets[walk->held & (CANDIDATES - 1)];
+    fill_socket(socket, sk, walk->skc);
+    socket->netns = key->netns;
+    socket->netns_cookie = key->netns_cookie;
+    walk->matching += 1;
+    walk->held += 1;
+    if (walk->held == CANDIDATES)
+        send_candidates(walk, id);
 }
 
 // An empty slot is known to be one without a walk, whatever the budget.
@@ -103,9 +117,11 @@ static __always_inline void walk_slot(struct walk *walk, u64 net, const struct m
             break;
         walk->visited += 1;
         if (*(u16 *)(walk->skc + OFF_SKC_NUM) == port && *(u64 *)(walk->skc + OFF_SKC_NET) == net)
-            send_candidate(walk, sk, key, id);
+            hold_candidate(walk, sk, key, id);
         node = *(u64 *)(walk->skc + OFF_SKC_NODE);
     }
+    if (walk->held)
+        send_candidates(walk, id);
     walk->truncated = node != 0;
     pay_walk(id, walk->visited);
 }
@@ -122,5 +138,6 @@ static __always_inline struct walk *fresh_walk(void) {
     walk->chain = 0;
     walk->truncated = 0;
     walk->skipped = 0;
+    walk->held = 0;
     return walk;
 }

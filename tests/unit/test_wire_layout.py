@@ -58,7 +58,7 @@ _KINDS = {
     "WIRE_AUTOBIND": wire.AUTOBIND,
     "WIRE_CLOSE": wire.CLOSE,
     "WIRE_ERROR": wire.ERROR,
-    "WIRE_CANDIDATE": wire.CANDIDATE,
+    "WIRE_CANDIDATES": wire.CANDIDATES,
     "WIRE_MISS": wire.MISS,
     "WIRE_CONNECT6": wire.CONNECT6,
     "WIRE_FATE": wire.FATE,
