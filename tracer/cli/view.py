@@ -63,7 +63,7 @@ def make_presenter(
         return Presenter(linker, renderer, showing.write, limit, renderer.end)
     if silent is not None and not showing.output_format:
         return Presenter(linker, silent, showing.write, limit)
-    text = TextRenderer(color=wants_color(showing.color))
+    text = TextRenderer(color=wants_color(showing.color), fold=True)
     return Presenter(linker, text, showing.write, limit)
 
 
