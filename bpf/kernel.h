@@ -12,6 +12,10 @@
 #define USERLOCK_PORT 8
 #define SKC_BYTES (OFF_SKC_NODE + 8) // struct sock_common up to its hash chain's next pointer
 
+// Has the compiler forget what it knows of a value: joined with what comes before, or left out, a
+// limit is none for the verifier.
+#define OPAQUE(value) asm volatile("" : "+r"(value))
+
 #define READ(to, from) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(from))
 
 static __always_inline void fill_header(struct wire_header *header, u8 kind, u16 size, u64 now) {

@@ -111,9 +111,7 @@ static __always_inline void send_packet(const struct skb_layout *skb, u64 owner)
         return;
     if (kept > there)
         kept = there;
-    // The compiler must not join this limit with those above: the verifier of 5.10 follows it only as
-    // it stands here.
-    asm volatile("" : "+r"(kept));
+    OPAQUE(kept);
     if (kept > PACKET_BYTES)
         kept = PACKET_BYTES;
     bpf_probe_read_kernel(event->data, kept, (void *)(skb->head + skb->network));
