@@ -31,6 +31,7 @@ NOT_SCENARIOS = {
     "test_sockets.py",
     "test_loss.py",
     "test_lockdown.py",
+    "test_walk_budget.py",
 }
 
 
