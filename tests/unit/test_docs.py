@@ -20,7 +20,7 @@ from tracer.containers import Container
 from tracer.doctor import system
 from tracer.export.csv import COLUMNS
 from tracer.export.finished import LIMIT as FINISHED
-from tracer.kernel.probes import PROBES
+from tracer.kernel.probes import PROBES, STATES
 from tracer.recording import codec
 from tracer.recording.fields import IDENTIFIERS
 from tracer.render.socket_columns import COLUMNS as SOCKET_COLUMNS
@@ -29,7 +29,8 @@ from tracer.render.sockets import socket_json
 from tracer.render.top import KEYS, jsonl, plain
 from tracer.report.groups import GROUPS, SAMPLES
 from tracer.report.hosts import LIMIT as HALVES
-from tracer.sockets.accepts import BEFORE, STATES
+from tracer.sockets.accepts import BEFORE
+from tracer.sockets.accepts import STATES as SOCKET_STATES
 from tracer.top.consume import NAMESPACES
 from tracer.top.rows import rows
 from tracer.totals import Limits
@@ -164,7 +165,7 @@ def test_every_column_and_field_of_a_listing_is_documented() -> None:
 
 def test_the_words_of_a_listing_are_in_its_page() -> None:
     text = (DOCS / "sockets.md").read_text()
-    for words in (*STATES.values(), *BEFORE.values()):
+    for words in (*SOCKET_STATES.values(), *BEFORE.values()):
         assert words in text, words
 
 
@@ -178,7 +179,7 @@ def test_the_limits_of_a_report_are_documented() -> None:
 
 def test_every_finding_of_the_doctor_is_documented() -> None:
     text = (DOCS / "doctor.md").read_text()
-    functions = {probe.symbols[0] for probe in PROBES}
+    functions = {probe.symbols[0] for probe in (*PROBES, *STATES)}
     for golden in (DOCS.parent / "tests/golden").glob("doctor-*.jsonl"):
         for line in golden.read_text().splitlines():
             value = json.loads(line)

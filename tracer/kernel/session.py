@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tracer.events import Event, Loss
 from tracer.kernel import features, memory
+from tracer.kernel.layout import require_states
 from tracer.kernel.misses import MissTable
 from tracer.kernel.probes import LOOKUPS, PROBES, STATES, Probe
 from tracer.kernel.program import Program, Variant, import_bcc, read_definitions
@@ -53,6 +54,8 @@ class Session:
         bcc = import_bcc()
         phases.done("import BCC")
         layout = read_definitions()
+        if variant.states:
+            require_states(layout)
         phases.done("read BTF")
         self._program = Program(bcc, layout, variant)
         phases.done("compile")
