@@ -155,7 +155,7 @@ def test_a_healthy_machine_has_nothing_but_ok(machine: Machine) -> None:
     assert named(report, "icmp_global_allow").facts["proven"] is False
     assert machine.closed == 2  # the probes and the iterator
     assert "0 UDP sockets in this network namespace" in named(report, "socket iterator").detail
-    assert "for `udptrace states` alone" in named(report, "udp_init_sock").detail
+    assert "for `states`" in named(report, "udp_init_sock").detail
 
 
 @pytest.mark.parametrize(

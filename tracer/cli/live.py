@@ -10,6 +10,7 @@ from tracer.cli.options import (
     bounds_options,
     closed_window_option,
     habit_option,
+    metrics_option,
     output_options,
     selecting,
     target_options,
@@ -26,6 +27,7 @@ from tracer.errors import UsageError
 @click.option("-w", "--write", metavar="FILE", help="Also keep the evidence, for `replay`.")
 @bounds_options
 @trace_options
+@metrics_option
 @closed_window_option
 @selecting
 def command(**options: Any) -> None:

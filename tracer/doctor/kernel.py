@@ -90,7 +90,7 @@ def probe(outcome: Outcome) -> Finding:
         return degraded(name, outcome.fault, lost, outcome.remedy, **facts)
     where = kind if outcome.symbol == name else f"{kind} on {outcome.symbol}"
     proof = f"attached; {outcome.unproven}" if outcome.unproven else "proven"
-    use = "; for `udptrace states` alone" if of_states else ""
+    use = "; for `states`" if of_states else ""
     return ok(name, f"{where}, {proof}{use}", **facts)
 
 
