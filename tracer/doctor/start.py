@@ -62,23 +62,26 @@ class Start:
         else:
             limit = features.memlock_limit()
             # With the probes of `states`, so that one program tries them all.
-            variant = Variant(states=self._lacks_for_states(layout) is None)
+            lacking = _lacks_for_states(layout)
+            variant = Variant(states=lacking is None)
             program = self._step(
                 "BPF program", lambda: Program(bcc, layout, variant), kernel.program
             )
             self._take_all(kernel.memlock(limit, loaded=program is not None))
             if program is not None:
                 with closing(program):
-                    self._try(program, layout)
+                    self._try(program, lacking)
                 return
         self._take(unknown("self-test", self._not_tried))
         every = (*PROBES, *STATES)
         self._take_all(kernel.untried_probe(probe, self._not_tried) for probe in every)
         self._take(unknown("ring buffer", self._not_tried))
 
-    def _try(self, program: Program, layout: dict[str, int]) -> None:
-        """Attach every probe; prove them, if none is missing that the self-test needs."""
-        lacking = self._lacks_for_states(layout)
+    def _try(self, program: Program, lacking: StartError | None) -> None:
+        """Attach every probe; prove them, if none is missing that the self-test needs.
+
+        ``lacking``: why those of `states` are left out.
+        """
         trial = Trial(program, (*PROBES, *(() if lacking else STATES)))
         try:
             trial.require()
@@ -92,15 +95,6 @@ class Start:
             faults = [Outcome(p, fault=lacking.what, remedy=lacking.remedy) for p in STATES]
             self._take_all(map(kernel.probe, faults))
         self._take(kernel.ring_buffer(trial.proof))
-
-    @staticmethod
-    def _lacks_for_states(layout: dict[str, int]) -> StartError | None:
-        """Why this kernel's types are not enough for the probes of `states`."""
-        try:
-            require_states(layout)
-        except StartError as error:
-            return error
-        return None
 
     def _iterator(self) -> Finding:
         """Load the socket iterator and read it here. No trace needs it."""
@@ -141,3 +135,12 @@ class Start:
         if finding.status == "broken":
             self._obstacle = self._obstacle or _FOR_WANT.get(finding.name, "")
             self.failure = self.failure or StartError(finding.detail, finding.remedy)
+
+
+def _lacks_for_states(layout: dict[str, int]) -> StartError | None:
+    """Why this kernel's types are not enough for the probes of `states`; None if they are."""
+    try:
+        require_states(layout)
+    except StartError as error:
+        return error
+    return None

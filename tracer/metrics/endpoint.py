@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from tracer.addresses import endpoint
 from tracer.errors import UdptraceError
-from tracer.metrics.tally import Tally
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
+
+    from tracer.metrics.tally import Tally
 
 LOOPBACK = "127.0.0.1"
 
@@ -22,18 +24,16 @@ _MISSING = (
 
 def require() -> None:
     """Raise UdptraceError where the library is not installed."""
-    try:
-        import prometheus_client  # noqa: F401
-    except ImportError:
-        raise UdptraceError(_MISSING) from None
+    # Not by importing it: that comes after the compiler (tracer.cli.tracing).
+    if find_spec("prometheus_client") is None:
+        raise UdptraceError(_MISSING)
 
 
 def serve(tally: Tally, host: str, port: int) -> str:
     """Answer from now on, in threads that end with the process; returns the URL.
 
-    Raises UdptraceError.
+    The library must be there (`require`). Raises UdptraceError.
     """
-    require()
     from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
     registry = CollectorRegistry()
