@@ -31,6 +31,7 @@ from tracer.report.groups import GROUPS, SAMPLES
 from tracer.report.hosts import LIMIT as HALVES
 from tracer.sockets.accepts import BEFORE
 from tracer.sockets.accepts import STATES as SOCKET_STATES
+from tracer.sockets.model import Need
 from tracer.top.consume import NAMESPACES
 from tracer.top.rows import rows
 from tracer.totals import Limits
@@ -175,6 +176,19 @@ def test_the_limits_of_a_report_are_documented() -> None:
     assert f"first {SAMPLES} incidents in full" in text
     assert f"latest {HALVES} incidents" in text
     assert f"At most {FINISHED} incidents" in (DOCS / "export.md").read_text()
+
+
+def test_what_a_column_of_sockets_looks_up_is_documented() -> None:
+    page = (DOCS / "sockets.md").read_text()
+    for need, looked_up in (
+        (Need.OWNERS, "every descriptor of every process"),
+        (Need.CONTAINERS, "the containers in each network namespace"),
+        (Need.FACTS, "the kernel's iterator, and BCC for it"),
+        (Need.MEMORY, "buffers and drops"),
+    ):
+        (cell,) = re.findall(rf"^\| {looked_up} \| (.*) \|$", page, re.MULTILINE)
+        told = {word for word in re.findall(r"`([\w-]+)`", cell) if not word.startswith("--")}
+        assert told == {name for name, column in SOCKET_COLUMNS.items() if need in column.needs}
 
 
 def test_every_finding_of_the_doctor_is_documented() -> None:

@@ -22,6 +22,9 @@ from tracer.metrics.tally import METRICS
 DEADLINE_S = 60
 TOP = Path(__file__).resolve().parents[2]
 
+PAGE = (TOP / "docs/fleet.md").read_text()
+EXPRESSIONS = re.findall(r"^    ((?:\w+\()?udptrace_.*?)(?:  #.*)?$", PAGE, re.MULTILINE)
+
 TRACE = (sys.executable, "-m", "tests.unit.fake_udptrace", "live", "-f", "json")
 
 
@@ -56,10 +59,10 @@ def wait_for(look: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Any]]:
-    """Asks a Prometheus that scrapes a trace: the result of a query, once there is one."""
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Any]]:
+    """Asks a Prometheus that scrapes a trace: its answer to a query."""
     directory = tmp_path_factory.mktemp("prometheus")
-    traced, asked = free_port(), free_port()
+    traced, answering = free_port(), free_port()
     config = directory / "prometheus.yml"
     job = {"job_name": "udptrace", "static_configs": [{"targets": [f"127.0.0.1:{traced}"]}]}
     # YAML includes JSON.
@@ -68,16 +71,30 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         "prometheus",
         f"--config.file={config}",
         f"--storage.tsdb.path={directory}/data",
-        f"--web.listen-address=127.0.0.1:{asked}",
+        f"--web.listen-address=127.0.0.1:{answering}",
         "--log.level=error",
     )
 
     def query(expression: str) -> Any:
-        url = f"http://127.0.0.1:{asked}/api/v1/query?query={quote(expression)}"
-        return wait_for(lambda: json.loads(fetch(url))["data"]["result"])
+        url = f"http://127.0.0.1:{answering}/api/v1/query?query={quote(expression)}"
+        return wait_for(lambda: json.loads(fetch(url)))
 
     with running(*TRACE, "--metrics", f":{traced}"), running(*prometheus):
         yield query
+
+
+@pytest.fixture
+def scraped(asked: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The result of a query, once there is one."""
+    return lambda expression: wait_for(lambda: asked(expression)["data"]["result"])
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_prometheus_understands_what_the_page_asks(
+    asked: Callable[[str], Any], expression: str
+) -> None:
+    assert asked(expression)["status"] == "success"
+    assert any(metric.served_as in expression for metric in METRICS)
 
 
 def test_prometheus_has_every_metric(scraped: Callable[[str], Any]) -> None:
@@ -101,10 +118,9 @@ def test_every_metric_that_is_served_is_documented() -> None:
     with running(*TRACE, "--metrics", f":{port}"):
         text = wait_for(lambda: fetch(f"http://127.0.0.1:{port}/metrics"))
     served = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
-    page = (TOP / "docs/fleet.md").read_text()
-    documented = set(re.findall(r"^\| `(\w+)` \| (?:counter|gauge) \|", page, re.MULTILINE))
+    documented = set(re.findall(r"^\| `(\w+)` \| (?:counter|gauge) \|", PAGE, re.MULTILINE))
     assert served == documented
     assert {metric.served_as for metric in METRICS} <= served
     for metric in METRICS:
-        (row,) = re.findall(rf"^\| `{metric.served_as}` .*$", page, re.MULTILINE)
+        (row,) = re.findall(rf"^\| `{metric.served_as}` .*$", PAGE, re.MULTILINE)
         assert all(f"`{label}`" in row for label in metric.labels), row
