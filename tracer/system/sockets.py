@@ -59,7 +59,7 @@ class Dump:
 def udp_sockets(netns: int, netns_cookie: int, *, memory: bool = True) -> Dump:
     """Every UDP socket with a port in the thread's netns, whose identity is passed in.
 
-    ``memory``: with their buffers and drops, which cost the kernel and us a third of the time.
+    ``memory``: with their buffers and drops, which the kernel tells of each in an attribute more.
     Falls back to /proc where udp_diag cannot be had. Raises OSError when neither can be read.
     """
     try:
