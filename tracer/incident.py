@@ -320,6 +320,13 @@ class Socket:
         }
 
 
+def port_origin(lock: bool | None) -> Literal["bound", "kernel-chosen"] | None:
+    """Where a port came from, by the lock that only a bind() to a port sets; None: not told."""
+    if lock is None:
+        return None
+    return "bound" if lock else "kernel-chosen"
+
+
 @frozen
 class Told:
     """An error queued on a socket because of the miss; whether it was read is not known."""

@@ -18,7 +18,7 @@ from tracer.errors import UsageError
 from tracer.export.finished import Finished
 from tracer.incident import Incident
 from tracer.recording.reader import Reader
-from tracer.render.jsonl import json_line
+from tracer.render.json_line import json_line
 from tracer.report.collect import Source
 from tracer.report.make import make_linker
 

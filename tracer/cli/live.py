@@ -11,6 +11,7 @@ from tracer.cli.options import (
     bounds_options,
     closed_window_option,
     habit_option,
+    metrics_option,
     output_options,
     selecting,
     target_options,
@@ -29,6 +30,7 @@ from tracer.errors import UsageError
 )
 @bounds_options
 @trace_options
+@metrics_option
 @closed_window_option
 @selecting
 def command(**options: Any) -> None:

@@ -53,6 +53,21 @@ def size_bytes(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return size
 
 
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:\s]*):(\d{1,5})", re.ASCII)
+
+
+def address(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[str, int] | None:
+    """(host, port) of ``HOST:PORT``, ``[IPV6]:PORT`` or ``:PORT``, whose host is empty."""
+    if value is None:
+        return None
+    match = _ADDRESS.fullmatch(value)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise click.BadParameter(f"{value!r} is not :PORT, HOST:PORT or [IPV6]:PORT", ctx, param)
+    return match[1].strip("[]"), int(match[2])
+
+
 def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
     """One decorator of several, the first shown first in the help."""
 
@@ -255,6 +270,13 @@ bounds_options = _all_of(
         metavar="N",
         help="Keep so many of them, and delete the oldest.",
     ),
+)
+
+metrics_option = click.option(
+    "--metrics",
+    metavar="[HOST]:PORT",
+    callback=address,
+    help="Serve Prometheus metrics there; on loopback unless a host is named, such as 0.0.0.0.",
 )
 
 closed_window_option = click.option(

@@ -14,6 +14,7 @@ from tracer.cli.options import (
     closed_window_option,
     duration_ns,
     habit_option,
+    metrics_option,
     selecting,
     target_options,
     trace_options,
@@ -50,6 +51,7 @@ from tracer.cli.tracing import TraceOptions, run_trace
 @target_options
 @habit_option
 @trace_options
+@metrics_option
 @closed_window_option
 @selecting
 def command(**options: Any) -> None:

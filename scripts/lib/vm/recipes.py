@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 
 COMMON_PACKAGES = (
     # what udptrace runs on, and what tests it
-    "python3", "python3-bpfcc", "python3-click", "python3-jinja2", "python3-tabulate",
+    "python3", "python3-bpfcc", "python3-click", "python3-jinja2", "python3-prometheus-client",
+    "python3-tabulate",
     "python3-pytest", "libbpf1",
     # the tools whose behaviour it explains, and those that make the situations
     "iproute2", "iputils-ping", "netcat-openbsd", "netcat-traditional", "ncat", "socat", "tcpdump",
