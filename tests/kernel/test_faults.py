@@ -5,7 +5,6 @@ One trace beside the shared one stands all of it, since a start is dear, and is 
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import signal
@@ -218,19 +217,3 @@ def test_its_terminal_goes_away(before: Objects, tmp_path: Path) -> None:
     assert isinstance(last, End)
     assert last.reason == "terminated"
     wait_for(lambda: objects() == before, lambda: f"{before}: {objects()}")
-
-
-def test_nobody_reads_any_more(box: Namespace, tmp_path: Path) -> None:
-    """`udptrace | head -n 1` ends by itself, well."""
-    ready, errors = tmp_path / "ready", tmp_path / "errors"
-    trace = ["udptrace", "-f", "json", "--settle", SETTLE, "--ready-file", str(ready)]
-    with errors.open("wb") as stderr:
-        first = subprocess.Popen(trace, stdout=subprocess.PIPE, stderr=stderr)
-        assert first.stdout is not None
-        header = json.loads(first.stdout.readline())
-        first.stdout.close()
-    assert header["kind"] == "header"
-    wait_for(lambda: ready.exists() or first.poll() is not None, "the ready file")
-    box.udp().sendto(b"refused", (LO, 7816))
-    assert first.wait(DEADLINE_S) == 0
-    assert "Traceback" not in errors.read_text()
