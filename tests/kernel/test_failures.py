@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.kernel.live import Live, run, wait_for
 from tests.kernel.net import Namespace
+from tracer.kernel import cache
 from tracer.kernel.probes import PROBES
 
 ALL_PROVEN = f"{sum(probe.provable for probe in PROBES)} probes proven"
@@ -126,6 +128,8 @@ def test_hidden_symbol_addresses(sysctl: object) -> None:
 
 
 def test_another_bcc_module(tmp_path: Path) -> None:
+    """Asked for when there is something to compile."""
+    shutil.rmtree(cache.DIRECTORY, ignore_errors=True)
     (tmp_path / "bcc.py").write_text("")
     done = subprocess.run(
         ["python3", "-m", "tracer", "live"],

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tracer.doctor import kernel
 from tracer.errors import StartError
 from tracer.findings import Finding, failed, unknown
 from tracer.kernel import features
+from tracer.kernel.compiler import import_bcc
 from tracer.kernel.probes import PROBES
-from tracer.kernel.program import Program, Variant, import_bcc, read_definitions
+from tracer.kernel.program import Program, Variant, read_definitions
 from tracer.kernel.selftest import Proof
 from tracer.kernel.trial import Trial
 from tracer.wire import Decoder
@@ -41,23 +42,21 @@ class Start:
         self.failure: StartError | None = None
         self._obstacle = ""
         self._take_all(features.preconditions())
-        bcc = self._step("BCC", import_bcc, kernel.bcc)
+        self._step("BCC", import_bcc, kernel.bcc)
         layout = self._step("BTF", read_definitions, kernel.btf)
         if layout is not None:
             self._take_all((kernel.netns_cookies(layout), kernel.udp_table(layout)))
-        self._load(bcc, layout or {})
+        self._load(layout or {})
         works = self.failure is None
         self._take_all((features.ftrace(works), features.lockdown(works)))
 
-    def _load(self, bcc: Any, layout: dict[str, int]) -> None:
+    def _load(self, layout: dict[str, int]) -> None:
         """Compile, attach and prove; or say what is in the way of that."""
         if self._obstacle:
             self._take(unknown("BPF program", self._not_tried))
         else:
             limit = features.memlock_limit()
-            program = self._step(
-                "BPF program", lambda: Program(bcc, layout, Variant()), kernel.program
-            )
+            program = self._step("BPF program", lambda: Program(layout, Variant()), kernel.program)
             self._take_all(kernel.memlock(limit, loaded=program is not None))
             if program is not None:
                 with closing(program):

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tracer.events import Event, Loss
-from tracer.kernel import features, memory
+from tracer.kernel import features
 from tracer.kernel.misses import MissTable
 from tracer.kernel.probes import LOOKUPS, PROBES, STATES, Probe
-from tracer.kernel.program import BATCH, Program, Variant, import_bcc, read_definitions
+from tracer.kernel.program import BATCH, Program, Variant, read_definitions
 from tracer.kernel.selftest import Proof
 from tracer.kernel.symbols import CallerNames
 from tracer.kernel.trial import Trial
@@ -53,12 +53,10 @@ class Session:
         phases = phases or Phases()
         self.lacking = features.check()
         """What the trace will lack, by what this process may not do."""
-        bcc = import_bcc()
-        phases.done("import BCC")
         layout = read_definitions()
         phases.done("read BTF")
-        self._program = Program(bcc, layout, variant)
-        phases.done("compile")
+        self._program = Program(layout, variant)
+        phases.done("take the compiled probes" if self._program.cached else "compile")
         self.probes: tuple[str, ...] = ()
         """The kernel functions probed, as the symbols they are on; all proven."""
         self.unproven: tuple[str, ...] = ()
@@ -77,7 +75,6 @@ class Session:
             trial = Trial(self._program, _probes(variant))
             trial.require()
             phases.done("load and attach")
-            memory.release()
             self._begin(trial, trial.prove(self._decode))
         except BaseException:
             self._program.close()
