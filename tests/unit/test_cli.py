@@ -523,6 +523,15 @@ def test_a_signal_ends_it_with_the_summary(
     assert last.reason == reason
 
 
+def test_nobody_reads_what_it_says(live: Callable[..., subprocess.Popen[str]]) -> None:
+    """A pipe, or a terminal that is gone: the exit code is that of the trace."""
+    process = live("-f", "json", env={"FAKE_SESSION": "silent"})
+    assert process.stderr is not None
+    process.stderr.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+
+
 def test_an_ignored_hangup_stays_ignored(live: Callable[..., subprocess.Popen[str]]) -> None:
     ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
     process = live(preexec_fn=ignore)

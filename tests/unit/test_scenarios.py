@@ -30,6 +30,8 @@ NOT_SCENARIOS = {
     "test_recording.py",
     "test_sockets.py",
     "test_loss.py",
+    "test_storm.py",
+    "test_faults.py",
     "test_lockdown.py",
     "test_walk_budget.py",
 }

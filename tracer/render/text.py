@@ -168,8 +168,9 @@ class TextRenderer(Blocks):
         cause = _cause(incident)
         start = f"{phrases.clock(incident.time, incident.mono_ns)} {cause:<14}"
         ports = f"port {fold.low}" if fold.low == fold.high else f"ports {fold.low} to {fold.high}"
-        parts = [start, line(f"{d.src} > {d.dst}"), f"{fold.count} more alike, {ports}"]
-        parts += [many(fold.misses, "miss", "misses"), "--format json tells each"]
+        misses = many(fold.misses, "miss", "misses")
+        parts = [start, line(f"{d.src} > {d.dst}"), f"{fold.count} more alike, {ports}, {misses}"]
+        parts.append(phrases.namespace(incident.netns))
         together = "  ".join(self._together(part, 4) for part in parts)
         lines = wrap(together, "", "    ", self._columns)
         yield from self._painted(lines, cause, fg="red", bold=True)
