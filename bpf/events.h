@@ -7,7 +7,7 @@
 #ifndef UDPTRACE_EVENTS_H
 #define UDPTRACE_EVENTS_H
 
-#define WIRE_VERSION 4
+#define WIRE_VERSION 5
 
 enum wire_kind {
     WIRE_CONNECT = 1,
@@ -39,7 +39,8 @@ enum wire_loss {
     LOSS_RECEIVED = 9,
     LOSS_PACKET = 10,
     LOSS_CREATED = 11,
-    LOSS_KINDS = 12,
+    LOSS_UNCOUNTED = 12,
+    LOSS_KINDS = 13,
 };
 
 /* Bits of wire_socket.flags. */
@@ -232,7 +233,8 @@ struct miss_count {
     __u64 since_ns;
     __u64 last_ns;
     __u64 total;
-    __u64 streamed_ns; /* when its evidence was last sent */
+    __u64 streamed_ns; /* when its evidence was last sent; 0 while none has been */
+    __u64 tried_ns;    /* ... or could not be: the ring buffer was full */
     __u64 sent;        /* of `total`, ICMPs handed to IP, and those a rate limit stopped */
     __u64 limited;
     __u32 generation; /* of the port, when its evidence was last sent */

@@ -1,6 +1,7 @@
 // Misses counted, and their evidence sent: the first time, once a second, and after a change.
 
 #define RESTREAM_NS 1000000000ULL // evidence of a repeated miss is renewed once a second
+#define RETRY_NS 100000000ULL     // ... and when the buffer was full, tried again no sooner
 #define MISS_KEYS 16384
 
 BPF_TABLE("hash", struct miss_key, struct miss_count, misses, MISS_KEYS);
@@ -44,19 +45,22 @@ static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length
     count->last_ns = now;
     totals->since_ns = count->since_ns;
     totals->total = count->total;
-    if (count->streamed_ns && count->generation == generation &&
-        now - count->streamed_ns < RESTREAM_NS)
+    if (count->generation == generation &&
+        now - count->tried_ns < (count->streamed_ns ? RESTREAM_NS : RETRY_NS))
         return false;
     count->streamed_ns = now;
+    count->tried_ns = now;
     count->generation = generation;
     return true;
 }
 
-// Its evidence was lost: the next repeat sends it again, and its count is reported meanwhile.
-static __always_inline void mark_unstreamed(struct miss_key *key) {
+// Its evidence was lost: a repeat sends it again, not each, which in a storm would cost a walk a
+// datagram. Its count is reported meanwhile; where the table had no room for it, nothing is known.
+static __always_inline void mark_unstreamed(struct miss_key *key, u32 loss) {
     struct miss_count *count = misses.lookup(key);
     if (count)
         count->streamed_ns = 0;
+    count_loss(count ? loss : LOSS_UNCOUNTED);
 }
 
 static __always_inline void fill_miss(struct wire_miss *event, struct miss_key *key,
@@ -128,8 +132,7 @@ static __always_inline void send_miss(struct pt_regs *ctx, u64 net, struct miss_
         walk_slot(walk, net, key->dport, now);
     event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {
-        count_loss(LOSS_MISS);
-        mark_unstreamed(key);
+        mark_unstreamed(key, LOSS_MISS);
         return;
     }
     fill_header(&event->header, WIRE_MISS, sizeof(*event), now);

@@ -655,4 +655,5 @@ LOSSES = {
     "received": "records of ICMPs that came in (their counts are kept)",
     "packet": "first bytes of missed datagrams",
     "created": "records of sockets made",
+    "uncounted": "misses of which nothing was kept (table of misses full, and the buffer)",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 from tracer.events import Clock, Header
 from tracer.frozen import frozen
@@ -36,11 +37,17 @@ class Anchor:
 def utc_text(ns: int) -> str:
     """``2026-11-22T12:03:44.128123456Z``; beyond the calendar, seconds as date(1) takes them."""
     seconds, nanoseconds = divmod(ns, NS)
+    text = _second_text(seconds)
+    return f"{text}.{nanoseconds:09d}Z" if text else f"@{seconds}.{nanoseconds:09d}"
+
+
+@lru_cache(maxsize=256)  # an incident has eight times in it, most of them of the same seconds
+def _second_text(seconds: int) -> str:
+    """Empty beyond the calendar."""
     try:
-        moment = _EPOCH + timedelta(seconds=seconds)
+        return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"
     except OverflowError:
-        return f"@{seconds}.{nanoseconds:09d}"
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
+        return ""
 
 
 def date_text(ns: int) -> str:

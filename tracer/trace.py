@@ -31,7 +31,7 @@ from tracer.lookups import Containers as Wanted
 from tracer.lookups import Directory, Lookups
 from tracer.recording.codec import FORMAT
 from tracer.recording.sink import Sink
-from tracer.schedule import GRACE_NS, Schedule
+from tracer.schedule import GRACE_NS, Schedule, clock_moved
 from tracer.signals import Stop
 from tracer.system.clock import boot_id
 from tracer.system.snapshot import Snapshot
@@ -52,6 +52,10 @@ class Session(Protocol):
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:
         """Optional probes that are not: (name, reason)."""
+
+    @property
+    def behind(self) -> bool:
+        """Events may be yet to come that are older than the latest `poll`."""
 
     def poll(self, timeout_ms: int) -> list[Event]:
         """The next events in order, waiting for the first at most so long."""
@@ -153,6 +157,8 @@ class Trace:
         self._begun = False
         """The log has its header."""
         self._schedule = Schedule(machine.now(), plan.duration_ns)
+        self._clock: Clock
+        """The last one recorded: the header has the first."""
 
     @property
     def recording_failed(self) -> bool:
@@ -193,7 +199,7 @@ class Trace:
         self._ready()
 
     def _header(self) -> Header:
-        clock = self._machine.clock()
+        clock = self._clock = self._machine.clock()
         return Header(
             time=clock.time,
             format=FORMAT,
@@ -229,18 +235,26 @@ class Trace:
 
     def _step(self) -> None:
         before = self._machine.now()
-        if self._schedule.clock_due(before):
-            self._log.put(self._machine.clock())
+        self._look_at_the_clock()
+        if self._schedule.survey_due(before):
             self._lookups.refresh_namespaces()
             self._counting.want_all()
         wait_ms = self._schedule.wait_ms(before, self._consumer.next_deadline())
         self._put_polled(self._session.poll(wait_ms))
         self._look_up()
         self._count_some()
-        self._tick(before - GRACE_NS)
+        if not self._session.behind:
+            self._tick(before - GRACE_NS)
         self._log.flush_due()
         if self._status and self._schedule.status_due(before):
             self._status(self._schedule.elapsed(before))
+
+    def _look_at_the_clock(self) -> None:
+        """Record how the clocks stand now and then, and when the time of day has been set."""
+        clock = self._machine.clock()
+        if clock_moved(self._clock, clock):
+            self._clock = clock
+            self._log.put(clock)
 
     def _put_polled(self, events: list[Event]) -> None:
         """Kernel events; what they made worth looking up is there before anything is due.

@@ -36,7 +36,7 @@ from tracer.events import (
     Walk,
 )
 
-WIRE_VERSION = 4
+WIRE_VERSION = 5
 
 CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATE, MISS, CONNECT6, FATE = range(1, 10)
 DISCONNECT, RECEIVED, PACKET, CREATED = range(10, 14)
@@ -253,6 +253,7 @@ class MissValue(ctypes.Structure):
         ("last_ns", u64),
         ("total", u64),
         ("streamed_ns", u64),
+        ("tried_ns", u64),
         ("sent", u64),
         ("limited", u64),
         ("generation", u32),

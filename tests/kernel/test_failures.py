@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.kernel.live import Live, run, wait_for
 from tests.kernel.net import Namespace
+from tracer.kernel import cache
 from tracer.kernel.probes import PROBES
 
 ALL_PROVEN = f"{sum(probe.provable for probe in PROBES)} probes proven"
@@ -58,6 +60,17 @@ def test_no_kprobes() -> None:
 def test_no_btf() -> None:
     hide = "mount -t tmpfs none /sys/kernel/btf && exec udptrace"
     assert "CONFIG_DEBUG_INFO_BTF" in one_line(_in_private_mounts(hide))
+
+
+@pytest.mark.parametrize(
+    ("limit", "remedy"),
+    [("--nofile=64", "ulimit -n 1024"), ("--as=300000000", "ulimit -v unlimited")],
+)
+def test_a_limit_of_the_process(limit: str, remedy: str) -> None:
+    done = subprocess.run(
+        ["prlimit", limit, "udptrace", "live"], capture_output=True, text=True, check=False
+    )
+    assert remedy in one_line(done)
 
 
 def test_a_symbol_is_absent() -> None:
@@ -115,6 +128,8 @@ def test_hidden_symbol_addresses(sysctl: object) -> None:
 
 
 def test_another_bcc_module(tmp_path: Path) -> None:
+    """Asked for when there is something to compile."""
+    shutil.rmtree(cache.DIRECTORY, ignore_errors=True)
     (tmp_path / "bcc.py").write_text("")
     done = subprocess.run(
         ["python3", "-m", "tracer", "live"],

@@ -39,6 +39,7 @@ class Session:
     unproven = ()
     missing = (("autobind", "no such symbol"),)
     lacking: tuple[Finding, ...] = ()
+    behind = False
 
     def __init__(self, variant: Variant, phases: Phases) -> None:
         if os.environ.get("FAKE_SESSION") == "broken":

@@ -152,6 +152,7 @@ class FakeSession:
     drained: list[int] = field(default_factory=list)
     """When `drain` was called."""
     polls: int = 0
+    behind: bool = False
     only: list[tuple[int, ...] | None] = field(default_factory=list)
     """What `keep_only` was called with."""
     probes: tuple[str, ...] = ("connect", "icmp")

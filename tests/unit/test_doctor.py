@@ -60,6 +60,7 @@ class Machine:
     seen: set[str] = field(default_factory=lambda: set(SEEN))
     charges_memlock: bool = False
     ftrace: Callable[[bool], Finding] = lambda works: ok("ftrace", "switched on")
+    cached: bool = False
     closed: int = 0
     iterator: StartError | OSError | None = None
     listed: bytes = b""
@@ -74,8 +75,8 @@ class Machine:
             raise self.btf
         return self.layout
 
-    def program(self, bcc: Any, layout: dict[str, int], variant: Variant) -> Machine:
-        assert (bcc.__version__, layout, variant) == ("0.31.0", self.layout, self.variant)
+    def program(self, layout: dict[str, int], variant: Variant) -> Machine:
+        assert (layout, variant) == (self.layout, self.variant)
         if self.compiler:
             raise self.compiler
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import platform
 import re
 from dataclasses import dataclass
@@ -70,6 +71,28 @@ def test_another_architecture(machine: Machine, monkeypatch: pytest.MonkeyPatch)
 def test_another_system(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     assert features.architecture().status == "broken"
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ((127, math.inf), "ulimit -n 1024"),
+        ((128, math.inf), None),
+        ((1024, 499e6), "ulimit -v unlimited"),
+        ((1024, 500e6), None),
+        ((math.inf, math.inf), None),
+    ],
+)
+def test_limits_of_a_process(
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: tuple[float, float],
+    said: str | None,
+) -> None:
+    monkeypatch.setattr(features, "soft_limits", lambda: limits)
+    found = features.limits()
+    assert found.remedy == (said or "")
+    assert (found.status == "broken") == (said is not None)
 
 
 @pytest.mark.parametrize(("own", "status"), [(False, "ok"), (True, "degraded")])

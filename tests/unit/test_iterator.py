@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+import errno
 
 import pytest
 
 from tracer.errors import StartError
 from tracer.findings import broken, ok
 from tracer.kernel import features, iterator
+from tracer.kernel.bytecode import Bytecode
+from tracer.kernel.compiler import Compiled
 from tracer.kernel.iterator import SocketIterator
 from tracer.kernel.layout import ITERATED, ITERATED_BITS
 from tracer.resources import bpf_dir
 
-LIBC = ctypes.CDLL(None)._name
 
+class Loaded:
+    """A program in the kernel, or one that it refused."""
 
-class Bcc:
-    """A BCC whose program loads, or does not, and whose library is ``library``."""
-
-    class BPF:
-        """Its constants."""
-
-        TRACING = 26
-
-    def __init__(self, loads: bool = True, library: str | None = LIBC) -> None:
+    def __init__(self, loads: bool = True) -> None:
         self.loads, self.closed = loads, False
-        self.lib = type("Library", (), {"_name": library})
 
-    def load_func(self, name: bytes, kind: int) -> Any:
+    def load(self, name: str, kind: int) -> int:
         if not self.loads:
-            raise RuntimeError("refused")
-        return type("Function", (), {"fd": -1})
+            raise OSError(errno.EACCES, "Permission denied")
+        return -1
 
-    def cleanup(self) -> None:
+    def close(self) -> None:
         self.closed = True
 
 
@@ -55,28 +49,32 @@ class Types:
         """Nothing to give back."""
 
 
-def test_without_rights_nothing_is_imported(machine: pytest.MonkeyPatch) -> None:
+def test_without_rights_nothing_is_compiled(machine: pytest.MonkeyPatch) -> None:
     machine.setattr(iterator, "summary", lambda: broken("capabilities", "not allowed", "be root"))
-    machine.setattr(iterator, "import_bcc", lambda: pytest.fail("BCC was imported"))
+    machine.setattr(iterator, "compiled", lambda *given: pytest.fail("BCC was asked"))
     with pytest.raises(StartError, match=r"^not allowed: be root$"):
         SocketIterator()
 
 
 @pytest.mark.parametrize(
-    ("bcc", "why"),
+    ("loaded", "why"),
     [
-        (Bcc(loads=False), "the socket iterator cannot be loaded: the kernel's verifier refused"),
+        (
+            Loaded(loads=False),
+            "the socket iterator cannot be loaded: the kernel's verifier refused",
+        ),
         # Such a library is BCC's before it knew of iterators.
-        (Bcc(), "the socket iterator cannot be loaded: "),
+        (Loaded(), "the socket iterator cannot be loaded: "),
     ],
 )
-def test_what_does_not_load(machine: pytest.MonkeyPatch, bcc: Bcc, why: str) -> None:
-    machine.setattr(iterator, "import_bcc", lambda: bcc)
-    machine.setattr(iterator, "compile_source", lambda *given: bcc)
+def test_what_does_not_load(machine: pytest.MonkeyPatch, loaded: Loaded, why: str) -> None:
+    machine.setattr(iterator, "compiled", lambda *given: Compiled(Bytecode((), {}), cached=True))
+    machine.setattr(iterator, "Loaded", lambda code: loaded)
+    machine.setattr(iterator, "library", lambda: ctypes.CDLL(None))
     machine.setattr(features, "LOCKDOWN", features.SYSFS / "none")
     with pytest.raises(StartError, match=why):
         SocketIterator()
-    assert bcc.closed
+    assert loaded.closed
 
 
 def test_the_c_source_reads_all_that_the_layout_defines() -> None:

@@ -16,6 +16,7 @@ NOT_SCENARIOS = {
     "test_matcher_vrf.py",
     "test_check.py",
     "test_doctor.py",
+    "test_compiled.py",
     "test_failures.py",
     "test_privileges.py",
     "test_containers_follow.py",

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tracer.schedule import CLOCK_NS, GRACE_NS, IDLE_MS, Schedule
+from tracer.events import Clock
+from tracer.schedule import (
+    CLOCK_NS,
+    GRACE_NS,
+    IDLE_MS,
+    STEP_NS,
+    SURVEY_NS,
+    Schedule,
+    clock_moved,
+)
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -25,10 +34,21 @@ def test_waits_end_with_what_comes_first() -> None:
     assert schedule.wait_ms(2 * S, None) == 0
 
 
-def test_clock_anchors_come_each_minute() -> None:
+def test_the_namespaces_are_looked_at_each_minute() -> None:
     schedule = Schedule(0, None)
-    times = [t for t in range(0, 3 * CLOCK_NS + 1, S) if schedule.clock_due(t)]
-    assert times == [CLOCK_NS, 2 * CLOCK_NS, 3 * CLOCK_NS]
+    times = [t for t in range(0, 3 * SURVEY_NS + 1, S) if schedule.survey_due(t)]
+    assert times == [SURVEY_NS, 2 * SURVEY_NS, 3 * SURVEY_NS]
+
+
+def test_a_clock_moves_by_time_or_by_a_step() -> None:
+    last = Clock(5 * S, 1000 * S, 5 * S)
+    slewed = STEP_NS - 1
+    assert not clock_moved(last, Clock(6 * S, 1001 * S + slewed, 6 * S))
+    assert not clock_moved(last, Clock(6 * S, 1001 * S - slewed, 6 * S))
+    assert clock_moved(last, Clock(6 * S, 1001 * S + STEP_NS, 6 * S))
+    assert clock_moved(last, Clock(6 * S, 1001 * S - STEP_NS, 6 * S))
+    assert not clock_moved(last, Clock(5 * S + CLOCK_NS - 1, 1000 * S + CLOCK_NS - 1, 0))
+    assert clock_moved(last, Clock(5 * S + CLOCK_NS, 1000 * S + CLOCK_NS, 0))
 
 
 def test_status_lines_become_rarer() -> None:

@@ -238,6 +238,16 @@ def test_an_event_that_comes_late_is_still_waited_for(bench: Bench) -> None:
     assert log.index(late) < log.index(tick)
 
 
+def test_no_time_passes_while_events_are_left_in_the_kernel(bench: Bench) -> None:
+    """A storm is read in parts: what belongs to a miss may come long after it."""
+    (one,) = _misses(1)
+    late = close(5 * SETTLE_NS / MS, SERVER)
+    bench.session.batches[:] = [(one.time, [one]), (late.time, [late])]
+    bench.session.behind = True
+    bench.run()
+    assert [e.kind for e in bench.recorded()] == ["header", "miss", "close", "end"]
+
+
 def test_no_tick_without_a_deadline(bench: Bench) -> None:
     assert [e.kind for e in _play(bench, [close(10, SERVER)])] == ["header", "close", "end"]
 

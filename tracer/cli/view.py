@@ -66,7 +66,7 @@ def make_presenter(
 
         as_json = JsonRenderer()
         return Presenter(linker, _tallied(as_json, tally), showing.write, limit, as_json.end)
-    renderer: Renderer = TextRenderer(color=wants_color(showing.color))
+    renderer: Renderer = TextRenderer(color=wants_color(showing.color), fold=True)
     if silent is not None and not showing.output_format:
         renderer = silent
     return Presenter(linker, _tallied(renderer, tally), showing.write, limit)

@@ -95,9 +95,8 @@ class Watch:
     def _ready(self) -> None:
         """All is known: tell whoever waits for it."""
         if self._options.verbose:
-            peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
             taken = time.monotonic() - self._began
-            say(f"ready after {taken:.2f} s, peak memory {peak_mb:.0f} MB")
+            say(f"ready after {taken:.2f} s, peak memory {_peak_memory()}")
         if self._on_terminal and self._view.status is not None:
             tell(f"{self._view.status(0)}; Ctrl-C ends it")
         self._view.begin()
@@ -147,3 +146,12 @@ def _view(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
         tally=_tally(options.metrics) if options.metrics else None,
     )
     return view_of_incidents(presenter)
+
+
+def _peak_memory() -> str:
+    """This process's, and that of the largest child: the compiler, if one was needed."""
+    own, child = (
+        resource.getrusage(who).ru_maxrss * 1024 / 1e6
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return f"{own:.0f} MB" + (f" ({child:.0f} MB while compiling)" if child > own else "")

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 from tracer.findings import Fact, Finding, broken, degraded, ok, unknown
-from tracer.kernel import features
+from tracer.kernel import cache, features
 from tracer.kernel.btf import Btf, libbpf_version
 from tracer.kernel.layout import charges_memlock
 from tracer.kernel.probes import STATES, Probe
@@ -72,9 +72,10 @@ def memlock(limit: int, loaded: bool) -> Iterator[Finding]:
         yield ok("memlock", f"{words}, which suffices or may be raised", limit=known)
 
 
-def program(_program: Program) -> Finding:
+def program(program: Program) -> Finding:
     """The probes' C source."""
-    return ok("BPF program", "compiled without kernel headers; maps made")
+    when = f" by an earlier start ({cache.DIRECTORY})" if program.cached else ""
+    return ok("BPF program", f"compiled{when} without kernel headers; maps made")
 
 
 def probe(outcome: Outcome) -> Finding:

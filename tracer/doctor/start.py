@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tracer.doctor import kernel
 from tracer.errors import StartError
 from tracer.findings import Finding, failed, unknown
 from tracer.kernel import features
+from tracer.kernel.compiler import import_bcc
 from tracer.kernel.iterator import SocketIterator
 from tracer.kernel.layout import require_states
 from tracer.kernel.probes import PROBES, STATES
-from tracer.kernel.program import Program, Variant, import_bcc, read_definitions
+from tracer.kernel.program import Program, Variant, read_definitions
 from tracer.kernel.selftest import Proof
 from tracer.kernel.trial import Outcome, Trial
 from tracer.wire import Decoder
@@ -46,16 +47,16 @@ class Start:
         self.failure: StartError | None = None
         self._obstacle = ""
         self._take_all(features.preconditions())
-        bcc = self._step("BCC", import_bcc, kernel.bcc)
+        self._step("BCC", import_bcc, kernel.bcc)
         layout = self._step("BTF", read_definitions, kernel.btf)
         if layout is not None:
             self._take_all((kernel.netns_cookies(layout), kernel.udp_table(layout)))
-        self._load(bcc, layout or {})
+        self._load(layout or {})
         self._take(self._iterator())
         works = self.failure is None
         self._take_all((features.ftrace(works), features.lockdown(works)))
 
-    def _load(self, bcc: Any, layout: dict[str, int]) -> None:
+    def _load(self, layout: dict[str, int]) -> None:
         """Compile, attach and prove; or say what is in the way of that."""
         if self._obstacle:
             self._take(unknown("BPF program", self._not_tried))
@@ -64,9 +65,7 @@ class Start:
             # With the probes of `states`, so that one program tries them all.
             lacking = _lacks_for_states(layout)
             variant = Variant(states=lacking is None)
-            program = self._step(
-                "BPF program", lambda: Program(bcc, layout, variant), kernel.program
-            )
+            program = self._step("BPF program", lambda: Program(layout, variant), kernel.program)
             self._take_all(kernel.memlock(limit, loaded=program is not None))
             if program is not None:
                 with closing(program):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import math
 import os
 import platform
 import re
@@ -25,6 +26,11 @@ PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
 SYSFS = Path("/sys/kernel/uevent_seqnum")
 
 NO_LIMIT = resource.RLIM_INFINITY
+MB = 1_000_000
+FILES_NEEDED = 128
+"""Programs, maps and probes are files; so are namespaces that are entered, and engines' files."""
+SPACE_NEEDED = 500 * MB
+"""Most of it is BCC and its compiler, and never touched."""
 REPORT_IT = "please report it with what `udptrace doctor -f json` says"
 ALLOW_CALLS = (
     "docker run --security-opt seccomp=unconfined, or a profile that allows bpf and perf_event_open"
@@ -55,6 +61,7 @@ def preconditions() -> Iterator[Finding]:
     yield capabilities.summary()
     yield from capabilities.losses()
     yield kprobes()
+    yield limits()
     yield pid_namespace()
 
 
@@ -117,6 +124,35 @@ def ftrace(fired: bool) -> Finding:
     if not value:
         return ok(name, "no switch to turn probes off", enabled=None)
     return ok(name, "switched on", enabled=True)
+
+
+def limits() -> Finding:
+    """Whether this process may open and map as much as a start takes.
+
+    BCC says of neither that a limit was in the way, or only tries in vain for minutes.
+    """
+    files, space = soft_limits()
+    facts = {"files": _number(files), "address_space": _number(space)}
+    if files < FILES_NEEDED:
+        words = f"only {files} files may be open, and a trace opens up to {FILES_NEEDED}"
+        return broken("limits", words, "ulimit -n 1024", **facts)
+    if space < SPACE_NEEDED:
+        words = f"only {space // MB:.0f} MB of memory may be mapped, and the compiler maps"
+        return broken("limits", f"{words} {SPACE_NEEDED // MB}", "ulimit -v unlimited", **facts)
+    return ok("limits", "enough files may be opened, and memory mapped", **facts)
+
+
+def soft_limits() -> tuple[float, float]:
+    """How many files may be open, and how many bytes mapped."""
+    names = (resource.RLIMIT_NOFILE, resource.RLIMIT_AS)
+    found = (resource.getrlimit(name)[0] for name in names)
+    files, space = (math.inf if limit == NO_LIMIT else limit for limit in found)
+    return files, space
+
+
+def _number(limit: float) -> int | None:
+    """None for no limit."""
+    return None if limit == math.inf else int(limit)
 
 
 def pid_namespace() -> Finding:

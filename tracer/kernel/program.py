@@ -1,29 +1,28 @@
-"""Compiles and loads the probes with BCC. The only module that imports bcc."""
+"""The probes' program: compiled, attached; its records, and what its maps have."""
 
 from __future__ import annotations
 
-import atexit
 import ctypes
-import os
-import re
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from tracer.errors import StartError
-from tracer.kernel import features, memory, symbols
+from tracer.kernel import features, symbols
 from tracer.kernel.btf import Btf
-from tracer.kernel.layout import charges_memlock, definitions
+from tracer.kernel.compiler import compiled
+from tracer.kernel.layout import definitions
+from tracer.kernel.loader import Loaded, RingBuffer
+from tracer.kernel.maps import possible_processors
 from tracer.kernel.probes import Probe
-from tracer.kernel.quiet import captured_stderr
-from tracer.resources import bpf_dir
 from tracer.wire import LOSS_NAMES, PACKET_BYTES, MissKey, MissValue
 
 # Nodes of a hash chain looked at for one miss. A slot is shared by other ports and namespaces, so a
 # few of them may be strangers'; the verifier's time grows with it (0.07 s for 256).
 WALK_NODES = 256
+
+# Records taken at a time. In a storm the buffer fills as fast as it is read: without a bound one
+# reading would neither end nor fit into memory. What it has no room for meanwhile is counted.
+BATCH = 1024
 
 
 class AttachError(Exception):
@@ -51,26 +50,6 @@ class Variant:
     """Tell of sockets made, of those closed that never had a port, and what connect() caused."""
 
 
-def import_bcc() -> Any:
-    """The BCC module. Raises StartError when it is absent, or PyPI's other `bcc`."""
-    try:
-        import bcc
-    except (ImportError, OSError) as error:  # OSError: without libbcc itself
-        raise StartError(
-            f"BCC cannot be imported ({error})",
-            "apt install python3-bpfcc (Debian, Ubuntu); a virtual environment sees it only when "
-            "made with --system-site-packages",
-        ) from error
-    memory.release()
-    if not hasattr(bcc, "BPF"):
-        where = getattr(bcc, "__file__", None) or "an unknown place"
-        raise StartError(
-            f"the Python module bcc from {where} is another project, not BCC",
-            "pip uninstall bcc; apt install python3-bpfcc",
-        )
-    return bcc
-
-
 def read_definitions() -> dict[str, int]:
     """C definitions for the running kernel. Raises StartError without usable BTF."""
     with closing(Btf()) as btf:
@@ -78,39 +57,37 @@ def read_definitions() -> dict[str, int]:
 
 
 class Program:
-    """The compiled BPF program: attaches probes, yields records, reads maps.
+    """The BPF program: attaches probes, yields records, reads maps.
 
-    Raises StartError from the constructor when it cannot be compiled.
+    Raises StartError from the constructor when it cannot be compiled, or its maps not be made.
     """
 
-    def __init__(self, bcc: Any, layout: dict[str, int], variant: Variant) -> None:
-        self._bcc = bcc
-        self._records: list[bytes] = []
-        constants = {
-            **layout,
-            "WALK_NODES": WALK_NODES,
-            "LOOKUPS": int(variant.lookups),
-            "ALL_ICMP": int(variant.all_icmp),
-            "SNAPLEN": variant.snaplen,
-            "STATES": int(variant.states),
-            # A multiple of 8, as the rest of its struct.
-            "PACKET_BYTES": max(PACKET_BYTES, -(-variant.snaplen // 8) * 8),
-        }
-        self._bpf = compile_source(bcc, "udptrace.c", constants)
-        self._misses = self._bpf.get_table(b"misses", keytype=MissKey, leaftype=MissValue)
-        self._losses = self._bpf[b"losses"]
-        self._bpf[b"events"].open_ring_buffer(self._take)
+    def __init__(self, layout: dict[str, int], variant: Variant) -> None:
+        made = compiled("udptrace.c", {**layout, **_constants(variant)})
+        self.cached = made.cached
+        """It was compiled by an earlier start."""
+        self._loaded = Loaded(made.code)
+        try:
+            self._events = RingBuffer(self._loaded.map("events"), BATCH)
+        except BaseException:
+            self._loaded.close()
+            raise
+        self._misses = self._loaded.map("misses")
+        self._losses = self._loaded.map("losses")
 
     def attach(self, probe: Probe) -> str:
         """Load the probe's programs and attach them; returns the symbol. Raises AttachError."""
-        enter = self._load(probe.enter) if probe.enter else None
-        leave = self._load(probe.exit) if probe.exit else None
+        programs = [
+            (self._load(function), at_return)
+            for function, at_return in ((probe.enter, False), (probe.exit, True))
+            if function
+        ]
         reasons: list[str] = []
         for symbol in probe.symbols:
             for name in (symbol, None):
                 # The plain name first: only a kernel without it is worth reading kallsyms for.
                 names = [name] if name else symbols.variants(symbol)
-                if names and self._attach_all(names, enter, leave, reasons):
+                if names and self._attach_all(names, programs, reasons):
                     return names[0]
         raise AttachError(
             f"no kernel function {' or '.join(probe.symbols)} can be probed"
@@ -119,125 +96,76 @@ class Program:
         )
 
     def poll(self, timeout_ms: int) -> list[bytes]:
-        """Wait for records at most so long (milliseconds), and take all there are."""
-        self._bpf.ring_buffer_poll(timeout_ms)
-        taken, self._records = self._records, []
-        return taken
+        """Wait for records at most so long (milliseconds), and take all there are, up to `BATCH`.
+
+        As many as that may not be all.
+        """
+        return self._events.poll(timeout_ms)
 
     def losses(self) -> dict[str, int]:
         """The kernel's loss counters since the load, by the names of `tracer.events.LOSSES`."""
-        return {
-            name: int(self._losses.sum(ctypes.c_int(index)).value)
-            for index, name in enumerate(LOSS_NAMES)
-        }
+        counted = (ctypes.c_uint64 * possible_processors())()
+        totals = {}
+        for index, name in enumerate(LOSS_NAMES):
+            self._losses.read(ctypes.c_int(index), counted)
+            totals[name] = sum(counted)
+        return totals
 
     def misses(self) -> Iterator[tuple[MissKey, MissValue]]:
         """Every key of the table of misses with its counters, as it is now."""
-        yield from self._misses.items()
+        return self._misses.items(MissKey, MissValue)
 
     def forget_miss(self, key: MissKey) -> None:
         """Take a key out of the table of misses; one that is gone already is no error."""
-        try:
-            del self._misses[key]
-        except KeyError:
-            return
+        self._misses.remove(key)
 
     def keep_only(self, netns: Iterable[int] | None) -> None:
         """Drop the misses of all other network namespaces than these inode numbers; None: none."""
-        targets, only = self._bpf[b"targets"], self._bpf[b"only_targets"]
-        wanted = {} if netns is None else {inum: ctypes.c_uint32(inum) for inum in netns}
-        for key in wanted.values():
-            targets[key] = ctypes.c_uint8(1)
-        only[ctypes.c_int(0)] = ctypes.c_uint32(netns is not None)
-        for key in list(targets.keys()):
+        targets, only = self._loaded.map("targets"), self._loaded.map("only_targets")
+        wanted = set() if netns is None else set(netns)
+        for inum in wanted:
+            targets.write(ctypes.c_uint32(inum), ctypes.c_uint8(1))
+        only.write(ctypes.c_int(0), ctypes.c_uint32(netns is not None))
+        for key in list(targets.keys(ctypes.c_uint32)):
             if key.value not in wanted:
-                del targets[key]
+                targets.remove(key)
 
     def close(self) -> None:
         """Detach every probe and free the maps."""
-        with captured_stderr():
-            # BCC closes a probe, then looks for it in tracefs, and raises where it may not. Probes
-            # made by perf, as these, are never in there.
-            for event in list(self._bpf.kprobe_fds):
-                with suppress(Exception):
-                    self._bpf.detach_kprobe_event(event)
-            self._bpf.cleanup()
+        self._events.close()
+        self._loaded.close()
 
-    def _take(self, _context: object, data: int, size: int) -> None:
-        self._records.append(ctypes.string_at(data, size))
-
-    def _load(self, function: str) -> Any:
-        name = function.encode()
-        if name in self._bpf.funcs:
-            return self._bpf.funcs[name]
-        with captured_stderr():
-            try:
-                return self._bpf.load_func(name, self._bcc.BPF.KPROBE)
-            except Exception as error:
-                why, remedy = features.why_refused()
-                raise AttachError(f"cannot load {function}: {why}", remedy) from error
-
-    def _attach_all(self, names: list[str], enter: Any, leave: Any, reasons: list[str]) -> bool:
-        attached = []
-        for name in names:
-            try:
-                with captured_stderr():
-                    if enter is not None:
-                        self._bpf.attach_kprobe(event=name.encode(), fn_name=enter.name)
-                    if leave is not None:
-                        self._bpf.attach_kretprobe(event=name.encode(), fn_name=leave.name)
-            except Exception as error:
-                reasons.append(_first_line(str(error)))
-                continue
-            attached.append(name)
-        return len(attached) == len(names)
-
-
-def compile_source(bcc: Any, main: str, constants: dict[str, int]) -> Any:
-    """The BPF object of a file in bpf/, its maps made. Raises StartError."""
-    source = bpf_dir()
-    # BCC looks here instead of for the running kernel's headers, which need not be installed.
-    os.environ["BCC_KERNEL_SOURCE"] = str(source / "stubs")
-    flags = [f"-D{name}={value}" for name, value in constants.items()]
-    with captured_stderr() as printed:
+    def _load(self, function: str) -> int:
         try:
-            bpf = bcc.BPF(
-                text=_whole(source / main).encode(),
-                cflags=[*flags, f"-I{source}", "-Wno-unused-command-line-argument"],
-            )
-        except Exception as error:
-            failure = error
-        else:
-            # BCC would clean up once more at exit, with a traceback when a second Ctrl-C has cut
-            # `close` short; what is then still attached goes with the process.
-            atexit.unregister(bpf.cleanup)
-            return bpf
-    why = _first_error(printed.text) or str(failure)
-    raise StartError(f"the probes cannot be compiled ({why})", _remedy(why)) from failure
+            return self._loaded.load(function)
+        except OSError as error:
+            why, what_to_do = features.why_refused()
+            raise AttachError(f"cannot load {function}: {why}", what_to_do) from error
+
+    def _attach_all(
+        self, names: list[str], programs: list[tuple[int, bool]], reasons: list[str]
+    ) -> bool:
+        """All of a function's variants, or none."""
+        before = self._loaded.attached
+        try:
+            for name in names:
+                for program, at_return in programs:
+                    self._loaded.attach(name, program, at_return)
+        except OSError as error:
+            reasons.append(str(error.strerror))
+            self._loaded.detach(kept=before)
+            return False
+        return True
 
 
-def _remedy(why: str) -> str:
-    """What may mend a failure to compile, or to make the maps, which BCC does in one go."""
-    if "not permitted" in why:
-        if features.memlock_is_short():
-            with closing(Btf()) as btf:
-                if charges_memlock(btf):
-                    return features.RAISE_MEMLOCK
-        if features.has_seccomp_filter():
-            return features.ALLOW_CALLS
-    return features.REPORT_IT
-
-
-def _whole(main: Path) -> str:
-    """The C source with its parts in it: BCC rewrites the use of maps in the main file only."""
-    part = re.compile(r'^#include "(\w+\.c)"$', re.MULTILINE)
-    return part.sub(lambda match: (main.parent / match[1]).read_text(), main.read_text())
-
-
-def _first_line(text: str) -> str:
-    return text.strip().split("\n", 1)[0]
-
-
-def _first_error(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines()]
-    return next((line for line in lines if "error:" in line), lines[0] if lines else "")
+def _constants(variant: Variant) -> dict[str, int]:
+    """What a variant's definitions are in C."""
+    return {
+        "WALK_NODES": WALK_NODES,
+        "LOOKUPS": int(variant.lookups),
+        "ALL_ICMP": int(variant.all_icmp),
+        "SNAPLEN": variant.snaplen,
+        "STATES": int(variant.states),
+        # A multiple of 8, as the rest of its struct.
+        "PACKET_BYTES": max(PACKET_BYTES, -(-variant.snaplen // 8) * 8),
+    }

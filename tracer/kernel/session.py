@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tracer.events import Event, Loss
-from tracer.kernel import features, memory
+from tracer.kernel import features
 from tracer.kernel.layout import require_states
 from tracer.kernel.misses import MissTable
 from tracer.kernel.probes import LOOKUPS, PROBES, STATES, Probe
-from tracer.kernel.program import Program, Variant, import_bcc, read_definitions
+from tracer.kernel.program import BATCH, Program, Variant, read_definitions
 from tracer.kernel.selftest import Proof
 from tracer.kernel.symbols import CallerNames
 from tracer.kernel.trial import Trial
@@ -19,6 +19,9 @@ from tracer.wire import Decoder
 
 # How often the kernel's counters of repeats and losses are read.
 COUNTERS_NS = 1_000_000_000
+
+# More records than the ring buffer holds: whoever has taken so many has all that was there before.
+_BUFFER_RECORDS = 32 * BATCH
 
 
 @dataclass
@@ -51,14 +54,12 @@ class Session:
         phases = phases or Phases()
         self.lacking = features.check()
         """What the trace will lack, by what this process may not do."""
-        bcc = import_bcc()
-        phases.done("import BCC")
         layout = read_definitions()
         if variant.states:
             require_states(layout)
         phases.done("read BTF")
-        self._program = Program(bcc, layout, variant)
-        phases.done("compile")
+        self._program = Program(layout, variant)
+        phases.done("take the compiled probes" if self._program.cached else "compile")
         self.probes: tuple[str, ...] = ()
         """The kernel functions probed, as the symbols they are on; all proven."""
         self.unproven: tuple[str, ...] = ()
@@ -69,13 +70,14 @@ class Session:
         self._table = MissTable(self._program)
         self._losses: dict[str, int] = self._program.losses()
         self._counters_due = 0
+        self.behind = False
+        """Records may be left in the buffer that are older than the latest `poll`."""
         self._queued: list[Event] = []
         self._fates_known = False  # until the self-test has shown it
         try:
             trial = Trial(self._program, _probes(variant))
             trial.require()
             phases.done("load and attach")
-            memory.release()
             self._begin(trial, trial.prove(self._decode))
         except BaseException:
             self._program.close()
@@ -86,17 +88,24 @@ class Session:
         """The next events, waiting for the first at most ``timeout_ms``.
 
         Once a second the kernel's counters come with them: repeats (MissCount) and losses (Loss).
+        Their time is not later than that of the events yet to come.
         """
         events = self._take_queued() + self._decode(timeout_ms)
         now = time.monotonic_ns()
         if now >= self._counters_due:
             self._counters_due = now + COUNTERS_NS
-            events += self.counters(now)
+            as_of = max((event.time for event in events), default=now) if self.behind else now
+            events += self.counters(as_of)
         return events
 
     def drain(self) -> list[Event]:
         """All that there is by now, then the kernel's counters: what came before is in them."""
-        return self._take_queued() + self._decode(0) + self.counters(time.monotonic_ns())
+        events = self._take_queued() + self._decode(0)
+        for _ in range(_BUFFER_RECORDS // BATCH):
+            if not self.behind:
+                break
+            events += self._decode(0)
+        return events + self.counters(time.monotonic_ns())
 
     def counters(self, now: int) -> list[Event]:
         """Repeats and losses counted in the kernel since they were last read."""
@@ -116,7 +125,9 @@ class Session:
         return queued
 
     def _decode(self, timeout_ms: int) -> list[Event]:
-        return self._decoder.decode_all(self._program.poll(timeout_ms))
+        records = self._program.poll(timeout_ms)
+        self.behind = len(records) >= BATCH
+        return self._decoder.decode_all(records)
 
     def _caller_name(self, address: int) -> str | None:
         """Not for the self-test's own misses: the symbol table takes long to read."""

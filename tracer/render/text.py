@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from tracer.addresses import endpoint
 from tracer.advice import explain
 from tracer.causes import Cause
-from tracer.events import LOSSES, Clock, Event, Header, Loss, TargetChange
+from tracer.events import LOSSES, Clock, End, Event, Header, Loss, TargetChange
 from tracer.incident import Incident
 from tracer.link import IncidentUpdate
 from tracer.render import phrases
 from tracer.render.blocks import INDENT, Blocks
 from tracer.render.escape import line, name
+from tracer.render.folds import Fold, Folds
 from tracer.render.silence import silence_lines
 from tracer.render.wrap import wrap
 from tracer.summary import many
@@ -27,10 +28,14 @@ _FORGOTTEN = {"incidents": "incidents (a repeat begins a new one)"}
 
 
 class TextRenderer(Blocks):
-    """Renders a trace in order. Each method returns whole lines, or nothing."""
+    """Renders a trace in order. Each method returns whole lines, or nothing.
 
-    def __init__(self, *, color: bool = False, columns: int = 80) -> None:
+    ``fold``: of many incidents alike, such as a port scan's, only the first are told.
+    """
+
+    def __init__(self, *, color: bool = False, columns: int = 80, fold: bool = False) -> None:
         super().__init__(color=color, columns=columns)
+        self._folds = Folds() if fold else None
         self._anchor: Anchor | None = None
         self._date = ""
         self._following = False
@@ -43,10 +48,15 @@ class TextRenderer(Blocks):
             return self._text(self._header(event))
         if isinstance(event, TargetChange):
             return self._text(self._target(event))
+        if isinstance(event, End) and self._folds is not None:
+            return self._text([text for fold in self._folds.untold() for text in self._fold(fold)])
         return self._text(self._loss(event)) if isinstance(event, Loss) else ""
 
     def update(self, update: IncidentUpdate) -> str:
         """An incident, in full when it is new, in a line when it goes on."""
+        fold = self._folds.take(update) if self._folds is not None else None
+        if fold is not None:
+            return self._text(self._fold(fold)) if fold.is_due() else ""
         incident, previous = update.incident, update.previous
         when = incident.time if previous is None else incident.last_time
         lines = list(self._new_date(when))
@@ -141,11 +151,25 @@ class TextRenderer(Blocks):
     def _headline(self, incident: Incident, when: int | None, tail: str = "") -> Iterator[str]:
         d = incident.datagram
         flow = line(f"{endpoint(d.src, d.sport)} > {endpoint(d.dst, d.dport)}")
-        cause = incident.cause.value + ("" if incident.certain else "?")
+        cause = _cause(incident)
         times = f"{incident.count} times" if incident.count > 1 else ""
         start = f"{phrases.clock(when, incident.mono_ns)} {cause:<14}"
         parts = [self._together(part, 4) for part in (start, flow, times, tail) if part]
         lines = wrap("  ".join(parts), "", "    ", self._columns)
+        yield from self._painted(lines, cause, fg="red", bold=True)
+
+    def _fold(self, fold: Fold) -> Iterator[str]:
+        """How many there are by now like those told before."""
+        incident = fold.latest
+        d = incident.datagram
+        yield from self._new_date(incident.time)
+        cause = _cause(incident)
+        start = f"{phrases.clock(incident.time, incident.mono_ns)} {cause:<14}"
+        ports = f"port {fold.low}" if fold.low == fold.high else f"ports {fold.low} to {fold.high}"
+        parts = [start, line(f"{d.src} > {d.dst}"), f"{fold.count} more alike, {ports}"]
+        parts += [many(fold.misses, "miss", "misses"), "--format json tells each"]
+        together = "  ".join(self._together(part, 4) for part in parts)
+        lines = wrap(together, "", "    ", self._columns)
         yield from self._painted(lines, cause, fg="red", bold=True)
 
     # The parts of an incident
@@ -193,6 +217,10 @@ class TextRenderer(Blocks):
             yield from self._block(
                 "note" if incident.certain else "doubt", phrases.sentence(caveat)
             )
+
+
+def _cause(incident: Incident) -> str:
+    return incident.cause.value + ("" if incident.certain else "?")
 
 
 def _holder_known(incident: Incident) -> bool:

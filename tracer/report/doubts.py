@@ -18,6 +18,7 @@ DOUBTS = {
     "fate": "whether an ICMP left is not known for some",
     "created": "nothing: only `udptrace states` shows when a socket was made",
     "received": "what other machines refused may be told late, or without who was told",
+    "uncounted": "misses are missing altogether, as where no netns could be read",
     "packet": "an export has reconstructed headers for some datagrams",
 }
 """By the names of `events.LOSSES`."""

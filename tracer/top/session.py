@@ -31,6 +31,11 @@ class CountedSession:
         self.unproven = session.unproven
         self.missing = session.missing
 
+    @property
+    def behind(self) -> bool:
+        """As the session's."""
+        return self._session.behind
+
     def poll(self, timeout_ms: int) -> list[Event]:
         """The next events in order; when a snapshot is due, with the counters as they are now."""
         events = self._session.poll(timeout_ms)
