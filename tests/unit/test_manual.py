@@ -20,7 +20,7 @@ from tracer.render import socket_columns
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = dict(manual_pages())
 SECTIONS = {
-    "udptrace.1": ["EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"],
+    "udptrace.1": ["EXAMPLES", "CAUSES", "EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"],
     **{
         f"udptrace-{name}.1": [
             "EXAMPLES",

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from tracer import __version__
+from tracer.causes import Cause
 from tracer.cli.main import COMMANDS, EPILOG, udptrace
 from tracer.cli.streams import PROG
 from tracer.manual.page import STATUSES, Page
@@ -77,10 +78,13 @@ def _overview() -> str:
             heading("COMMANDS"),
             *listed((bold(f"{PROG} {name}"), _first(command)) for name, command in commands),
             *_section("EXAMPLES", _examples(page_of("live"))),
+            *_section(
+                "CAUSES", _plain([(cause.value, _sentence(cause.meaning)) for cause in Cause])
+            ),
             *_section("EXIT STATUS", _plain((*STATUSES, _BAD_ANSWER))),
             *_section("ENVIRONMENT", _plain(_ENVIRONMENT)),
             *_section("FILES", _plain(_FILES)),
-            *_see_also([f"{PROG}-{name}" for name in COMMANDS]),
+            *_see_also([f"{PROG}-{name}" for name in COMMANDS], ["docs/causes.md"]),
         ],
         more=EPILOG.split("\n\n")[:1],
     )
@@ -137,6 +141,11 @@ def _page(
 def _first(command: click.Command) -> str:
     """The first paragraph of a command's help: a sentence."""
     return (command.help or "").split("\n\n")[0]
+
+
+def _sentence(phrase: str) -> str:
+    """A phrase as a sentence of its own."""
+    return f"{phrase[:1].upper()}{phrase[1:]}."
 
 
 def _phrase(command: click.Command) -> str:
