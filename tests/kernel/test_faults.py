@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from stress import visit
 
 from tests.kernel.bpf_objects import Objects, objects
 from tests.kernel.live import DEADLINE_S, SETTLE, Json, Live, run, wait_for
@@ -183,6 +184,27 @@ def _steps(trace: Live) -> int:
 def _seconds(text: str) -> float:
     """Seconds since 1970 of a time as it is printed, to the microsecond."""
     return datetime.fromisoformat(text[:26] + "+00:00").timestamp()
+
+
+def test_coming_and_going_leaves_nothing_open(second: Live) -> None:
+    """Seventeen namespaces and processes: no file stays open, and nothing is added in the kernel.
+
+    An hour of it, with its memory, is what scripts/stress soak makes.
+    """
+
+    def told() -> int:
+        return sum(incident["count"] for incident in second.incidents())
+
+    def files() -> int:
+        return len(os.listdir(f"/proc/{second.process.pid}/fd"))
+
+    goal, kept, open_before = told(), objects(), files()
+    for _ in range(17):
+        goal += visit()
+    wait_for(lambda: told() >= goal, lambda: f"{goal} misses told: {told()}")
+    assert told() == goal
+    wait_for(lambda: files() <= open_before, lambda: f"{open_before} open files: {files()}")
+    assert objects() == kept
 
 
 def test_killed_it_leaves_nothing_behind(
