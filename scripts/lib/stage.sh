@@ -16,6 +16,10 @@ stage_udptrace() {
     install -D -m 644 "$made/_udptrace" "$to/share/zsh/$zsh/_udptrace"
     install -D -m 644 "$made/udptrace.fish" "$to/share/fish/vendor_completions.d/udptrace.fish"
     rm -r "$made"
+    # Where systemd finds it, to be enabled by whoever wants it (docs/fleet.md).
+    install -D -m 644 -t "$to/lib/systemd/system" "$top/packaging/systemd/udptrace-recorder.service"
+    sed -i "s|/usr/local/bin/|$3/bin/|" "$to/lib/systemd/system/udptrace-recorder.service"
+    install -m 644 -t "$to/share/doc/udptrace" "$top/packaging/systemd/udptrace-sysctl.conf"
     write_launcher "$to/bin/udptrace" "$3/lib/udptrace"
     # Whatever the checkout's modes and the umask are: what root runs is root's to change.
     find "$to" -type d -exec chmod 755 {} +

@@ -40,6 +40,8 @@ def test_it_installs_works_and_leaves_nothing(tmp_path: Path) -> None:
     assert (prefix / "lib/udptrace/tracer/_bpf/udptrace.c").exists()
     pages = {path.name for path in (prefix / "share/man/man1").iterdir()}
     assert pages == {"udptrace.1", *(f"udptrace-{name}.1" for name in COMMANDS)}
+    unit = (prefix / "lib/systemd/system/udptrace-recorder.service").read_text()
+    assert f"ExecStart={command} record --ring" in unit
     done = install(prefix, "--uninstall")
     assert done.returncode == 0
     assert list(prefix.parent.iterdir()) == []
