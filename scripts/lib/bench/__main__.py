@@ -12,6 +12,7 @@ from bench.targets import with_targets
 
 IN_GUEST = {
     "start": "command to all probes attached, and memory, beside tcpconnect, tcpdrop and bpftrace",
+    "steps": "a warm start by its steps",
     "received": "a datagram that finds its socket, beside tcpdump, bpftrace and pwru",
     "misses": "a datagram that misses, by the sockets in its slot",
     "verdicts": "from the ICMP to the printed verdict",

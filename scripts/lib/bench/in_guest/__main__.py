@@ -13,6 +13,7 @@ from bench.in_guest import latency, listing, misses, received, start
 
 TOPICS = {
     "start": start.figures,
+    "steps": start.steps,
     "received": received.figures,
     "misses": misses.figures,
     "verdicts": latency.figures,

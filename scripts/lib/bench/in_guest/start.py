@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from bench.figures import MEGABYTES, MILLIONS, Figure
 from bench.in_guest import tracers
 
-TOPIC = "start"
+TOPIC, STEPS = "start", "a warm start by its steps"
 READY, PEAK, STEADY = "until it traces, million instructions", "peak memory", "memory after"
 
 CACHE = Path("/var/cache/udptrace")
@@ -19,6 +20,11 @@ CACHE = Path("/var/cache/udptrace")
 
 SETTLED_S = 3
 """From when it traces to when its memory is taken to be what it stays."""
+
+STEP = re.compile(
+    r"^\s*(?:udptrace: )?(?P<name>[\w -]+?):?\s+(?P<seconds>\d+\.\d+) s\b", re.MULTILINE
+)
+"""A line of --verbose: "  self-test  0.61 s"."""
 
 PEERS = (tracers.TCPCONNECT, tracers.TCPDROP, tracers.BPFTRACE_SCRIPT)
 
@@ -46,6 +52,17 @@ def _start(row: str, tracer: tracers.Tracer) -> Iterator[Figure]:
     yield Figure(TOPIC, row, READY, started.started_ns / 1e6, MILLIONS)
     yield Figure(TOPIC, row, PEAK, started.peak_kb * 1024 / 1e6, MEGABYTES)
     yield Figure(TOPIC, row, STEADY, steady_kb * 1024 / 1e6, MEGABYTES)
+
+
+def steps() -> Iterator[Figure]:
+    """What of a warm start takes how much, as --verbose tells it."""
+    with tracers.running(tracers.DEFAULT):
+        pass
+    command = ["udptrace", "live", "-v", "--duration", "0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for step in STEP.finditer(done.stderr):
+        millions = float(step["seconds"]) * 1000
+        yield Figure(STEPS, step["name"], "million instructions", millions, MILLIONS)
 
 
 def _resident_kb(pid: int) -> int:
