@@ -15,7 +15,7 @@ enum wire_kind {
     WIRE_AUTOBIND = 3,
     WIRE_CLOSE = 4,
     WIRE_ERROR = 5,
-    WIRE_CANDIDATE = 6,
+    WIRE_CANDIDATES = 6,
     WIRE_MISS = 7,
     WIRE_CONNECT6 = 8, /* struct wire_call, from the IPv6 function */
     WIRE_FATE = 9,
@@ -55,10 +55,11 @@ enum wire_loss {
 
 /* Bits of wire_miss.flags. */
 #define MISS_PROVEN 1    /* the skb shows that UDP's receive path sent this ICMP */
-#define MISS_WALKED 2    /* the port's slot was read */
+#define MISS_WALKED 2    /* the port's slot was looked at */
 #define MISS_TRUNCATED 4 /* ... and its chain went on after the last node */
 #define MISS_LOOKUPS 8   /* the lookup probe is attached: `passes` means something */
 #define MISS_L3MDEV 16   /* net.ipv4.udp_l3mdev_accept is set in the receiver's netns */
+#define MISS_SKIPPED 32  /* the slot had sockets, but the budget of walks was used up */
 
 struct wire_header {
     __u8 kind;
@@ -147,11 +148,12 @@ struct wire_received {
     char ifname[16];
 };
 
-/* One socket of a walk: sent before the WIRE_MISS it belongs to. */
-struct wire_candidate {
+/* Sockets of a walk: sent before the WIRE_MISS they belong to. The record ends with the last one. */
+#define CANDIDATES 8
+struct wire_candidates {
     struct wire_header header;
     __u64 walk;
-    struct wire_socket socket;
+    struct wire_socket sockets[CANDIDATES];
 };
 
 struct wire_miss {

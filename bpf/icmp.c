@@ -36,7 +36,7 @@ static __always_inline int report_unreachable(struct pt_regs *ctx, u64 skb, stru
                                               const struct skb_layout *layout, u16 family,
                                               u32 length) {
     u8 port_code = family == AF_INET_ ? ICMP_CODE_PORT : ICMPV6_CODE_PORT;
-    u64 now = bpf_ktime_get_ns(), dev = device_of(skb);
+    u64 now = bpf_ktime_get_ns(), route = route_of(skb), dev = device_of(skb, route);
     u64 net = read_receiver(dev, key);
     u32 passes = 0;
     if (!net)
@@ -44,7 +44,7 @@ static __always_inline int report_unreachable(struct pt_regs *ctx, u64 skb, stru
     if (is_from_udp(layout) && key->icmp_code == port_code)
         key->flags = KEY_PROVEN;
     if (family == AF_INET_)
-        read_arrival(skb, key);
+        read_arrival(skb, route, key);
     else
         read_arrival6(skb, key);
     read_ifname(skb, dev, key);

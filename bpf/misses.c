@@ -98,7 +98,7 @@ static __always_inline void fill_miss(struct wire_miss *event, struct miss_key *
     event->lost = walk->lost;
     event->chain = walk->chain;
     event->flags = (LOOKUPS ? MISS_LOOKUPS : 0) | (key->flags & KEY_PROVEN ? MISS_PROVEN | MISS_WALKED : 0) |
-                   (walk->truncated ? MISS_TRUNCATED : 0);
+                   (walk->truncated ? MISS_TRUNCATED : 0) | (walk->skipped ? MISS_SKIPPED : 0);
 }
 
 // net.ipv4.udp_l3mdev_accept, which IPv6 obeys too (include/net/udp.h:udp_sk_bound_dev_eq).
@@ -124,6 +124,7 @@ static __always_inline void send_packet(const struct skb_layout *skb, u64 owner)
         return;
     if (kept > there)
         kept = there;
+    OPAQUE(kept);
     if (kept > PACKET_BYTES)
         kept = PACKET_BYTES;
     bpf_probe_read_kernel(event->data, kept, (void *)(skb->head + skb->network));
@@ -142,7 +143,7 @@ static __always_inline void send_miss(struct pt_regs *ctx, u64 net, struct miss_
     if (!walk)
         return;
     if (key->flags & KEY_PROVEN)
-        walk_slot(walk, net, key->dport, now);
+        walk_slot(walk, net, key, now);
     event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {
         mark_unstreamed(key, LOSS_MISS, now);

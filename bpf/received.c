@@ -30,17 +30,19 @@ static __always_inline void send_received(struct miss_key *key, const struct inc
 }
 
 // What came over loopback was sent by this netns, where the probe on the sending function saw it.
-static __always_inline int report_received(u64 skb, struct miss_key *key,
+static __always_inline bool is_from_outside(u64 skb, u64 *dev, struct miss_key *key) {
+    READ(*dev, skb + OFF_SKB_DEV);
+    READ(key->ifindex, *dev + OFF_DEV_IFINDEX);
+    return key->ifindex != LOOPBACK_IFINDEX;
+}
+
+static __always_inline int report_received(u64 skb, u64 dev, struct miss_key *key,
                                            const struct skb_layout *layout,
                                            const struct incoming *icmp, u32 length) {
     struct miss_totals totals = {};
-    u64 dev = 0, now = bpf_ktime_get_ns();
-    READ(dev, skb + OFF_SKB_DEV);
-    READ(key->ifindex, dev + OFF_DEV_IFINDEX);
+    u64 now = bpf_ktime_get_ns();
     // The miss it is of may have been dropped: it would seem another machine's.
-    if (is_only_targets())
-        return 0;
-    if (key->ifindex == LOOPBACK_IFINDEX || !read_receiver(dev, key))
+    if (is_only_targets() || !read_receiver(dev, key))
         return 0;
     key->flags = KEY_RECEIVED;
     read_ifname(skb, dev, key);
@@ -73,19 +75,20 @@ int icmp_error_enter(struct pt_regs *ctx) {
     struct skb_layout layout = {};
     struct incoming *icmp;
     u8 type_code[2] = {};
+    u64 dev = 0;
     u32 length = 0;
     read_layout(skb, &layout);
     READ(type_code, layout.head + layout.transport);
     icmp = begin_incoming(AF_INET_, type_code[0], type_code[1],
                           layout.head + layout.network + IPV4_SADDR, 4);
-    if (!icmp || !is_wanted(type_code[0], type_code[1]))
+    if (!icmp || !is_wanted(type_code[0], type_code[1]) || !is_from_outside(skb, &dev, &key))
         return 0;
     key.icmp_type = type_code[0];
     key.icmp_code = type_code[1];
     layout.network = layout.data - layout.head;
     if (!read_datagram(&layout, &key, &length))
         return 0;
-    return report_received(skb, &key, &layout, icmp, length);
+    return report_received(skb, dev, &key, &layout, icmp, length);
 }
 
 // udpv6_err, __udp6_lib_err(skb, opt, type, code, ...): the same.
@@ -94,18 +97,19 @@ int icmp6_error_enter(struct pt_regs *ctx) {
     struct miss_key key = {};
     struct skb_layout layout = {};
     struct incoming *icmp;
+    u64 dev = 0;
     u32 length = 0;
     key.icmp_type = PT_REGS_PARM3(ctx);
     key.icmp_code = PT_REGS_PARM4(ctx);
     read_layout(skb, &layout);
     icmp = begin_incoming(AF_INET6_, key.icmp_type, key.icmp_code,
                           layout.head + layout.network + IPV6_SADDR, 16);
-    if (!icmp || !is_wanted6(key.icmp_type))
+    if (!icmp || !is_wanted6(key.icmp_type) || !is_from_outside(skb, &dev, &key))
         return 0;
     layout.network = layout.data - layout.head;
     if (!read_datagram6(&layout, &key, &length))
         return 0;
-    return report_received(skb, &key, &layout, icmp, length);
+    return report_received(skb, dev, &key, &layout, icmp, length);
 }
 
 int icmp_error_exit(struct pt_regs *ctx) {

@@ -8,10 +8,14 @@ BPF_ARRAY(generations, u32, GENERATIONS);
 // The one UDP hash table of kernels before 6.2, learnt from the first socket that connects.
 BPF_ARRAY(global_table, u64, 1);
 
-static __always_inline void count_loss(int kind) {
+static __always_inline void count_losses(int kind, u32 number) {
     u64 *counter = losses.lookup(&kind);
     if (counter)
-        *counter += 1;
+        *counter += number;
+}
+
+static __always_inline void count_loss(int kind) {
+    count_losses(kind, 1);
 }
 
 // Has anything on this netns and port changed since? Two ports may share a slot: that only costs.

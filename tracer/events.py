@@ -115,6 +115,9 @@ class Walk:
     candidates: tuple[SocketView, ...]
     chain: int = 0
     """The slot's own count of its sockets, of every port and netns that share it."""
+    skipped: bool = False
+    """None of its nodes was visited, which ``truncated`` says as well: the kernel's budget of walks
+    (bpf/walk.c) was used up."""
 
 
 @frozen

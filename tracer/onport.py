@@ -146,6 +146,11 @@ def _shortfall(miss: Miss) -> str:
     walk = miss.walk
     if walk is None:
         return "the sockets were not read at the miss: judged by those known from before"
+    if walk.skipped:
+        return (
+            f"the {walk.chain} sockets of the port's hash slot were not read at the miss: so many "
+            "missed that the budget for it was used up"
+        )
     if walk.truncated:
         return f"the walk of the port's hash slot stopped after {walk.visited} sockets"
     return f"{walk.lost} of {walk.matching} sockets read at the miss were lost"

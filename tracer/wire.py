@@ -38,7 +38,7 @@ from tracer.events import (
 
 WIRE_VERSION = 5
 
-CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATE, MISS, CONNECT6, FATE = range(1, 10)
+CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATES, MISS, CONNECT6, FATE = range(1, 10)
 DISCONNECT, RECEIVED, PACKET, CREATED = range(10, 14)
 LISTED_SOCKET, LISTED_GROUP, LISTED_MORE = range(1, 4)
 _CALLS = {
@@ -51,6 +51,7 @@ _CALLS = {
 
 V6ONLY, ADDR_LOCK, PORT_LOCK, REUSEPORT, KERNEL = 1, 2, 4, 8, 16
 MISS_PROVEN, MISS_WALKED, MISS_TRUNCATED, MISS_LOOKUPS, MISS_L3MDEV = 1, 2, 4, 8, 16
+MISS_SKIPPED = 32
 KEY_PROVEN, KEY_RECEIVED = 1, 2
 TASK_CONNECTING = 1
 
@@ -176,10 +177,10 @@ class WireReceived(ctypes.Structure):
     )
 
 
-class WireCandidate(ctypes.Structure):
-    """struct wire_candidate."""
+class WireCandidates(ctypes.Structure):
+    """struct wire_candidates."""
 
-    _fields_ = (("header", WireHeader), ("walk", u64), ("socket", WireSocket))
+    _fields_ = (("header", WireHeader), ("walk", u64), ("sockets", WireSocket * 8))
 
 
 class WireMiss(ctypes.Structure):
@@ -296,7 +297,7 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "wire_close": WireClose,
     "wire_error": WireErrorRecord,
     "wire_received": WireReceived,
-    "wire_candidate": WireCandidate,
+    "wire_candidates": WireCandidates,
     "wire_miss": WireMiss,
     "wire_packet": WirePacket,
     "wire_fate": WireFate,
@@ -315,7 +316,6 @@ _RECORDS: dict[int, type[ctypes.Structure]] = {
     CLOSE: WireClose,
     CREATED: WireClose,
     ERROR: WireErrorRecord,
-    CANDIDATE: WireCandidate,
     MISS: WireMiss,
     FATE: WireFate,
     RECEIVED: WireReceived,
@@ -349,8 +349,9 @@ class Decoder:
         if len(record) < ctypes.sizeof(WireHeader):
             raise WireError(f"record of {len(record)} bytes is shorter than its header")
         header = WireHeader.from_buffer_copy(record)
-        if header.version == WIRE_VERSION and header.kind == PACKET:
-            self._hold_packet(header, record)
+        if header.version == WIRE_VERSION and header.kind in (PACKET, CANDIDATES):
+            hold = self._hold_packet if header.kind == PACKET else self._hold_sockets
+            hold(header, record)
             return None
         layout = _RECORDS.get(header.kind)
         if header.version != WIRE_VERSION or layout is None:
@@ -369,9 +370,6 @@ class Decoder:
             return self._error(raw)
         if header.kind == RECEIVED:
             return self._received(raw)
-        if header.kind == CANDIDATE:
-            self._hold(raw)
-            return None
         if header.kind == FATE:
             return IcmpFate(header.time_ns, raw.walk, _FATES[raw.status])
         return self._miss(raw)
@@ -418,10 +416,15 @@ class Decoder:
             packet=self._packet(raw),
         )
 
-    def _hold(self, raw: Any) -> None:
+    def _hold_sockets(self, header: WireHeader, record: bytes) -> None:
+        begin, each = WireCandidates.sockets.offset, ctypes.sizeof(WireSocket)
+        if not begin <= header.size <= len(record) or (header.size - begin) % each:
+            raise WireError(f"sockets of {len(record)} bytes, not {header.size}")
         _make_room(self._pending)
-        key = (raw.header.cpu, raw.walk)
-        self._pending.setdefault(key, []).append(self._socket(raw.socket))
+        walk = int.from_bytes(record[WireCandidates.walk.offset : begin], sys.byteorder)
+        sockets = self._pending.setdefault((header.cpu, walk), [])
+        for at in range(begin, header.size, each):
+            sockets.append(self._socket(WireSocket.from_buffer_copy(record, at)))
 
     def _miss(self, raw: Any) -> Miss:
         candidates = self._pending.pop((raw.header.cpu, raw.walk), [])
@@ -432,6 +435,7 @@ class Decoder:
             truncated=bool(raw.flags & MISS_TRUNCATED),
             candidates=tuple(candidates),
             chain=raw.chain,
+            skipped=bool(raw.flags & MISS_SKIPPED),
         )
         return Miss(
             time=raw.header.time_ns,

@@ -37,6 +37,7 @@ USER_SPACE_ALONE = (
     "containers_replay",
     "faults",
     "flight",
+    "package",
     "privileges_podman",
     "storm",
 )

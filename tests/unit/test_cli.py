@@ -20,10 +20,11 @@ from tests.samples import EVENTS
 from tests.unit import scenes
 from tests.unit.build import BOX, at
 from tests.unit.recorded import read
+from tracer import __version__
 from tracer.cli.main import COMMANDS
 from tracer.containers import Container
 from tracer.events import Call, End, NetnsContainers
-from tracer.incident import container_json
+from tracer.incident import SCHEMA, container_json
 from tracer.recording import codec
 from tracer.recording.reader import Reader
 from tracer.render.folds import FULL
@@ -164,7 +165,8 @@ def test_usage_errors(arguments: list[str], why: str) -> None:
 
 
 def test_version() -> None:
-    assert run("--version").stdout.startswith("udptrace 0.")
+    said = f"udptrace {__version__} (recording format {codec.FORMAT}, JSON schema {SCHEMA})\n"
+    assert run("--version").stdout == said
 
 
 # Replay

@@ -74,6 +74,24 @@ def test_a_slot_of_other_ports_only() -> None:
     )
 
 
+def test_a_walk_that_the_budget_did_not_allow() -> None:
+    unread = replace(walk(truncated=True), chain=7, skipped=True)
+    without = miss(1000, DATAGRAM, walked=unread)
+    said = (
+        "the 7 sockets of the port's hash slot were not read at the miss: so many missed that the "
+        "budget for it was used up"
+    )
+    incident = only(without, read(1012, without, NEAR, total=1))
+    assert named(incident) == "10.0.0.1:53"
+    assert incident.certain
+    assert incident.caveats == (
+        f"{said}; the port's other 1 were read from a socket dump 12.0 ms later",
+    )
+    alone = only(without)
+    assert alone.caveats == (said,)
+    assert not alone.certain
+
+
 def test_sockets_of_a_walk_that_were_lost_are_read_again() -> None:
     lost = miss(1000, DATAGRAM, walked=walk(FAR, lost=1))
     incident = only(lost, read(1002, lost, NEAR, total=2))

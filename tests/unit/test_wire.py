@@ -8,7 +8,16 @@ import socket
 import pytest
 
 from tracer import wire
-from tracer.events import Call, Close, Created, IcmpReceived, Miss, ReceivedIcmp, SockError
+from tracer.events import (
+    Call,
+    Close,
+    Created,
+    IcmpReceived,
+    Miss,
+    ReceivedIcmp,
+    SockError,
+    falls_short,
+)
 from tracer.wire import Decoder, WireError
 
 NETNS = 4026531840
@@ -165,17 +174,27 @@ def test_an_error_names_the_socket_told() -> None:
     assert (event.errno, event.socket.local, event.socket.peer) == (111, "172.17.0.2", "10.0.0.1")
 
 
+def sockets(walk: int, *inodes: int, cpu: int = 1) -> bytes:
+    """A record of so many of a walk's sockets, which ends with the last of them."""
+    raw = wire.WireCandidates(walk=walk)
+    for number, inode in enumerate(inodes):
+        raw.sockets[number] = wire_socket(inode=inode)
+    size = wire.WireCandidates.sockets.offset + len(inodes) * ctypes.sizeof(wire.WireSocket)
+    header(raw, wire.CANDIDATES, cpu=cpu)
+    raw.header.size = size
+    return bytes(raw)[:size]
+
+
 def test_a_walks_sockets_come_with_their_miss_and_no_other() -> None:
     events = decoder()
-    mine = wire.WireCandidate(walk=5, socket=wire_socket())
-    other_cpu = wire.WireCandidate(walk=5, socket=wire_socket(inode=78))
-    assert events.decode(header(mine, wire.CANDIDATE)) is None
-    assert events.decode(header(other_cpu, wire.CANDIDATE, cpu=0)) is None
+    assert events.decode(sockets(5, 77, 76)) is None
+    assert events.decode(sockets(5, 75)) is None
+    assert events.decode(sockets(5, 78, cpu=0)) is None
     flags = wire.MISS_WALKED | wire.MISS_PROVEN | wire.MISS_LOOKUPS
     miss = events.decode(header(wire_miss(5, flags=flags, passes=2, caller=1), wire.MISS))
     assert isinstance(miss, Miss)
     assert miss.walk is not None
-    assert [c.inode for c in miss.walk.candidates] == [77]
+    assert [c.inode for c in miss.walk.candidates] == [77, 76, 75]
     assert (miss.proven, miss.passes, miss.caller) == (True, 2, "udp_rcv")
     assert (miss.datagram.src, miss.datagram.dport, miss.datagram.ifname) == (
         "172.17.0.1",
@@ -190,10 +209,19 @@ def test_without_the_lookup_probe_passes_are_unknown_not_zero() -> None:
     assert (miss.passes, miss.walk, miss.proven) == (None, None, False)
 
 
+def test_a_walk_that_the_budget_did_not_allow_falls_short() -> None:
+    flags = wire.MISS_PROVEN | wire.MISS_WALKED | wire.MISS_TRUNCATED | wire.MISS_SKIPPED
+    miss = decoder().decode(header(wire_miss(5, flags=flags, chain=9), wire.MISS))
+    assert isinstance(miss, Miss)
+    assert miss.walk is not None
+    assert (miss.walk.skipped, miss.walk.visited, miss.walk.chain) == (True, 0, 9)
+    assert falls_short(miss)
+
+
 def test_walks_whose_miss_was_lost_do_not_pile_up() -> None:
     events = decoder()
     for walk in range(5000):
-        events.decode(header(wire.WireCandidate(walk=walk, socket=wire_socket()), wire.CANDIDATE))
+        events.decode(sockets(walk, 77))
     assert len(events._pending) <= 1024
 
 
@@ -224,6 +252,8 @@ def test_identities_tell_no_kernel_address_and_differ_between_traces() -> None:
         header(wire.WireClose(), 99),
         b"\x04\x63" + header(wire.WireClose(), wire.CLOSE)[2:],
         header(wire.WirePacket(), wire.PACKET)[:-9],
+        header(wire.WireCandidates(), wire.CANDIDATES)[:-9],
+        sockets(5, 77)[:-8],
         bytes(wire.WireHeader(wire.PACKET, wire.WIRE_VERSION, 16)),
     ],
     ids=[
@@ -234,6 +264,8 @@ def test_identities_tell_no_kernel_address_and_differ_between_traces() -> None:
         "unknown kind",
         "other version",
         "cut",
+        "sockets cut",
+        "socket cut",
         "none",
     ],
 )

@@ -1,6 +1,6 @@
 """Makes a large recording: a day of a busy resolver's host, in as many events as asked for.
 
-usage: big_recording.py FILE [EVENTS]
+usage: python3 -m bench.big_recording FILE [EVENTS]
 """
 
 from __future__ import annotations

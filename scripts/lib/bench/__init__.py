@@ -1,0 +1,1 @@
+"""scripts/bench: what udptrace costs, beside its peers and its targets."""

@@ -1,0 +1,1 @@
+"""What runs in the VM: the measurements, and the tracers measured."""
