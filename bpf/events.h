@@ -236,7 +236,6 @@ struct miss_count {
     __u64 last_ns;
     __u64 total;
     __u64 streamed_ns; /* when its evidence was last sent; 0 while none has been */
-    __u64 tried_ns;    /* ... or could not be: the ring buffer was full */
     __u64 sent;        /* of `total`, ICMPs handed to IP, and those a rate limit stopped */
     __u64 limited;
     __u32 generation; /* of the port, when its evidence was last sent */

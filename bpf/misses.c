@@ -1,7 +1,7 @@
 // Misses counted, and their evidence sent: the first time, once a second, and after a change.
 
 #define RESTREAM_NS 1000000000ULL // evidence of a repeated miss is renewed once a second
-#define RETRY_NS 100000000ULL     // ... and when the buffer was full, tried again no sooner
+#define RETRY_NS 100000000ULL     // ... and when the buffer was full, of none so soon after
 #define MISS_KEYS 16384
 
 BPF_TABLE("hash", struct miss_key, struct miss_count, misses, MISS_KEYS);
@@ -24,6 +24,16 @@ struct miss_totals {
     u64 total;
 };
 
+// When the buffer had no room the last time. Repeats do not try it again at once, which in a storm
+// would cost a walk for each datagram.
+BPF_ARRAY(full, u64, 1);
+
+static __always_inline bool was_full(u64 now) {
+    int zero = 0;
+    u64 *when = full.lookup(&zero);
+    return when && now - *when < RETRY_NS;
+}
+
 // Counts this miss. Returns true when its evidence is to be sent: the first time, once a second
 // after that, and whenever a socket of the port has changed, since the cause may have too.
 static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length,
@@ -45,19 +55,22 @@ static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length
     count->last_ns = now;
     totals->since_ns = count->since_ns;
     totals->total = count->total;
-    if (count->generation == generation &&
-        now - count->tried_ns < (count->streamed_ns ? RESTREAM_NS : RETRY_NS))
+    if (count->streamed_ns && count->generation == generation &&
+        now - count->streamed_ns < RESTREAM_NS)
+        return false;
+    if (totals->total > 1 && was_full(now))
         return false;
     count->streamed_ns = now;
-    count->tried_ns = now;
     count->generation = generation;
     return true;
 }
 
-// Its evidence was lost: a repeat sends it again, not each, which in a storm would cost a walk a
-// datagram. Its count is reported meanwhile; where the table had no room for it, nothing is known.
-static __always_inline void mark_unstreamed(struct miss_key *key, u32 loss) {
+// Its evidence was lost: a later repeat sends it again, and its count is reported meanwhile. Where
+// the table had no room for it, nothing is known.
+static __always_inline void mark_unstreamed(struct miss_key *key, u32 loss, u64 now) {
     struct miss_count *count = misses.lookup(key);
+    int zero = 0;
+    full.update(&zero, &now);
     if (count)
         count->streamed_ns = 0;
     count_loss(count ? loss : LOSS_UNCOUNTED);
@@ -133,7 +146,7 @@ static __always_inline void send_miss(struct pt_regs *ctx, u64 net, struct miss_
         walk_slot(walk, net, key, now);
     event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {
-        mark_unstreamed(key, LOSS_MISS);
+        mark_unstreamed(key, LOSS_MISS, now);
         return;
     }
     fill_header(&event->header, WIRE_MISS, sizeof(*event), now);

@@ -6,7 +6,7 @@ static __always_inline void send_received(struct miss_key *key, const struct inc
                                           u64 now, u32 length, const struct miss_totals *totals) {
     struct wire_received *event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {
-        mark_unstreamed(key, LOSS_RECEIVED);
+        mark_unstreamed(key, LOSS_RECEIVED, now);
         return;
     }
     fill_header(&event->header, WIRE_RECEIVED, sizeof(*event), now);

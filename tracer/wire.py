@@ -254,7 +254,6 @@ class MissValue(ctypes.Structure):
         ("last_ns", u64),
         ("total", u64),
         ("streamed_ns", u64),
-        ("tried_ns", u64),
         ("sent", u64),
         ("limited", u64),
         ("generation", u32),

@@ -27,6 +27,7 @@ from tracer.events import Call, End, NetnsContainers
 from tracer.incident import SCHEMA, container_json
 from tracer.recording import codec
 from tracer.recording.reader import Reader
+from tracer.render.folds import FULL
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = (sys.executable, "-m", "tracer")
@@ -406,7 +407,7 @@ def test_a_replay_gives_the_same_bytes(tmp_path: Path, form: str, name: str) -> 
     assert done.returncode == 0, done.stderr
     replayed = run("replay", "-f", form, str(path))
     assert replayed.stdout == done.stdout
-    assert replayed.stdout.count("no-socket") > (10 if form == "json" else 4)
+    assert replayed.stdout.count("no-socket") > FULL
 
 
 @pytest.mark.parametrize("command", [["live", "-f", "json"], ["record"]])
