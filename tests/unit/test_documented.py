@@ -46,7 +46,7 @@ def test_every_page_is_named_in_the_readme_or_by_a_page_that_is() -> None:
     found: set[str] = set()
     texts = [README]
     while texts:
-        named = set(re.findall(r"(?:docs/)?([\w-]+(?:\.schema\.json|\.md))", texts.pop()))
+        named = set(re.findall(r"(?:docs/)?([\w-]+(?:\.schema)?\.(?:json|md))", texts.pop()))
         new = (named & documents) - found
         found |= new
         texts += [PAGES.get(name, "") for name in new]
