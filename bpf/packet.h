@@ -142,8 +142,14 @@ static __always_inline bool is_from_udp(const struct skb_layout *skb) {
     return skb->data == skb->head + skb->transport;
 }
 
-// Reads the offending datagram into `key`. Returns false when it is not UDP over IPv4, or a later
-// fragment, which has no ports.
+// Where the datagram ends before its UDP header does, what lies behind it is none of its own.
+static __always_inline bool has_udp(struct skb_layout *skb, u32 offset) {
+    skb->headers = offset + sizeof(struct udp_header);
+    return skb->network + skb->headers <= skb->tail;
+}
+
+// Reads the offending datagram into `key`. Returns false when it is not UDP over IPv4, or has no
+// ports: a later fragment, or one that is cut short.
 static __always_inline bool read_datagram(struct skb_layout *skb, struct miss_key *key,
                                           u32 *length) {
     struct ipv4_header ip = {};
@@ -154,7 +160,8 @@ static __always_inline bool read_datagram(struct skb_layout *skb, struct miss_ke
     if (bpf_ntohs(ip.fragment) & 0x1fff)
         return false;
     offset = (ip.version_ihl & 15) * 4;
-    skb->headers = offset + sizeof(struct udp_header);
+    if (!has_udp(skb, offset))
+        return false;
     read_udp(skb->head + skb->network + offset, key, length);
     __builtin_memcpy(key->saddr, ip.saddr, 4);
     __builtin_memcpy(key->daddr, ip.daddr, 4);
@@ -191,9 +198,8 @@ static __always_inline bool read_datagram6(struct skb_layout *skb, struct miss_k
     if (ip.version_class >> 4 != 6)
         return false;
     offset = udp_offset6(skb->head + skb->network, ip.next_header);
-    if (!offset)
+    if (!offset || !has_udp(skb, offset))
         return false;
-    skb->headers = offset + sizeof(struct udp_header);
     read_udp(skb->head + skb->network + offset, key, length);
     __builtin_memcpy(key->saddr, ip.saddr, 16);
     __builtin_memcpy(key->daddr, ip.daddr, 16);

@@ -33,6 +33,7 @@ from tracer.incident import (
     SetBy,
     Socket,
     Source,
+    port_origin,
 )
 from tracer.inhabitants import Inhabitants
 from tracer.match import Mismatch, is_connected
@@ -248,13 +249,6 @@ def local_and_peer(view: SocketView) -> LocalAndPeer:
     """A socket's ends as they are printed."""
     peer = endpoint(view.peer, view.pport) if is_connected(view) else None
     return LocalAndPeer(endpoint(view.local, view.lport), peer)
-
-
-def port_origin(lock: bool | None) -> Literal["bound", "kernel-chosen"] | None:
-    """Where a port came from, by the lock that only a bind() to a port sets; None: not told."""
-    if lock is None:
-        return None
-    return "bound" if lock else "kernel-chosen"
 
 
 def _requested(call: Call) -> str | None:

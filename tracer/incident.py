@@ -320,6 +320,13 @@ class Socket:
         }
 
 
+def port_origin(lock: bool | None) -> Literal["bound", "kernel-chosen"] | None:
+    """Where a port came from, by the lock that only a bind() to a port sets; None: not told."""
+    if lock is None:
+        return None
+    return "bound" if lock else "kernel-chosen"
+
+
 @frozen
 class Told:
     """An error queued on a socket because of the miss; whether it was read is not known."""
@@ -455,6 +462,11 @@ class Incident:
     set_by: tuple[SetBy, ...] = ()
     sender_holds_peer: bool = False
     packet: str | None = None
+
+    def places(self) -> tuple[Netns, ...]:
+        """The namespaces of the miss, of the socket that refused and of the sender's."""
+        sockets = (self.socket, self.origin)
+        return (self.netns, *(socket.netns for socket in sockets if socket is not None))
 
     def made(self, field: Cause) -> SetBy | None:
         """What gave the socket the value that failed a check; None where that check passed."""

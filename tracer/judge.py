@@ -66,7 +66,8 @@ class Judge:
         return replace(
             verdict,
             candidates=on_port.total - named,
-            certain=verdict.certain and on_port.certain,
+            # No lookup looked at them where none missed.
+            certain=verdict.certain and (on_port.certain or not miss.proven),
             caveats=(*on_port.caveats, *verdict.caveats),
             hints=(*verdict.hints, *_cut_short(miss)),
         )

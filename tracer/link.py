@@ -39,10 +39,10 @@ from tracer.events import (
     Translation,
 )
 from tracer.frozen import frozen
-from tracer.incident import Incident, Socket
+from tracer.incident import Incident, Netns, Socket
 from tracer.inhabitants import Inhabitants
 from tracer.judge import Judge, Verdict
-from tracer.namespaces import Namespaces
+from tracer.namespaces import Namespaces, same_netns
 from tracer.origin import OriginFinder
 from tracer.select import Selection
 from tracer.silence import NetnsSilence, Silence
@@ -228,7 +228,7 @@ class Linker:
             case NetnsInfo():
                 self._namespaces.learn(event)
             case NetnsContainers():
-                self._namespaces.inhabited(event)
+                self._inhabited(event)
                 if self._targets.inhabited(event):
                     self._reach_back()
             case InContainer():
@@ -384,6 +384,14 @@ class Linker:
         for episode in list(self._episodes.of_flow(flow_before(event))):
             if episode.received is not None and episode.verdict is None:
                 self._explained_here(episode)
+
+    def _inhabited(self, event: NetnsContainers) -> None:
+        """Engines can take longer to name a namespace than a miss is held: it is told then."""
+        self._namespaces.inhabited(event)
+        for episode in self._episodes.judged() if event.containers else ():
+            told = episode.incident
+            if told is not None and any(_is_unnamed(where, event) for where in told.places()):
+                self._changed(episode)
 
     def _retarget(self, change: TargetChange) -> None:
         """What missed before a container was found to be a target may be asked for now."""
@@ -583,3 +591,9 @@ class Linker:
     def _drain(self) -> list[IncidentUpdate]:
         out, self._out = self._out, []
         return out
+
+
+def _is_unnamed(where: Netns, event: NetnsContainers) -> bool:
+    """Whether an incident told of a namespace without the containers that are found in it."""
+    same = where.inum == event.inum and same_netns(where.cookie, event.cookie)
+    return same and not where.containers

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from tracer.addresses import unmapped
 from tracer.causes import Cause
-from tracer.episode import Episode
 from tracer.events import Family
 from tracer.incident import Incident, Process, Socket
 from tracer.targets import TargetSet
+
+if TYPE_CHECKING:  # a listing of sockets has none
+    from tracer.episode import Episode
 
 Direction = Literal["both", "in", "out"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tracer.totals import Stats
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # many() is used where no trace is
+    from tracer.totals import Stats
 
 
 def status_line(stats: Stats, age_ns: int) -> str:

@@ -11,12 +11,13 @@ need_packages() {
         esac
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    if [ "$(id -u)" != 0 ]; then
-        echo "${0##*/}: missing; as root run: apt-get install ${missing[*]}" >&2
+    if ! command -v apt-get >/dev/null; then
+        echo "${0##*/}: missing: what Debian calls ${missing[*]}; install it with this system's own" \
+            "tools and run this again (on Debian and Ubuntu it would install it itself)" >&2
         exit 1
     fi
-    if ! command -v apt-get >/dev/null; then
-        echo "${0##*/}: missing: ${missing[*]}; this script can install them on Debian or Ubuntu only" >&2
+    if [ "$(id -u)" != 0 ]; then
+        echo "${0##*/}: missing; as root run: apt-get install ${missing[*]}" >&2
         exit 1
     fi
     install_packages "${missing[@]}"

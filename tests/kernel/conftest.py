@@ -27,14 +27,22 @@ from tests.kernel.net import Namespace
 
 # Neither the shared trace nor an engine runs yet: every event of the machine is counted, and what
 # thousands of random cases stream is more than an emulated machine can follow beside them.
-FIRST = ("test_loss.py", "test_matcher.py", "test_matcher_vrf.py", "test_walk_budget.py")
+FIRST = (
+    "test_loss.py",
+    "test_storm.py",
+    "test_matcher.py",
+    "test_matcher_vrf.py",
+    "test_walk_budget.py",
+)
 
 # Traces of their own, then the engines, whose containers go on sending. The recording ends the
 # shared trace, and a kernel that is locked down forbids every other.
 LAST = (
     "test_all_icmp.py",
     "test_direction.py",
+    "test_faults.py",
     "test_flight.py",
+    "test_package.py",
     "test_states.py",
     "test_top.py",
     "test_containers_follow.py",

@@ -101,6 +101,11 @@ class Live:
         """What it printed on standard error so far."""
         return self._errors.read_text(errors="replace")
 
+    def resident_mb(self) -> float:
+        """Its resident memory now, in 10^6 bytes."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
     def stop(self, number: int = signal.SIGINT) -> bytes:
         """End it as Ctrl-C does; returns all of standard output."""
         if self.process.poll() is None:
@@ -143,6 +148,15 @@ def check_replays() -> None:
 def _matches(incident: Json, wanted: dict[str, Any]) -> bool:
     flat = {**incident["datagram"], **{k: v for k, v in incident.items() if k != "datagram"}}
     return all(flat[name] == value for name, value in wanted.items())
+
+
+def lost(trace: Live) -> dict[str, int]:
+    """What the stream's loss lines say was lost so far, by the names of `tracer.events.LOSSES`."""
+    found: dict[str, int] = {}
+    for value in map(json.loads, list(trace.lines)):
+        if value["kind"] == "loss":
+            found[value["what"]] = found.get(value["what"], 0) + value["count"]
+    return found
 
 
 def checks(incident: Json) -> list[Json]:

@@ -16,7 +16,7 @@ import pytest
 from tests.kernel.live import Json
 from tests.kernel.net import Namespace
 from tests.kernel_table import column_of, said_of
-from tracer.kernel.probes import PROBES
+from tracer.kernel.probes import PROBES, STATES
 
 KPROBES = Path("/sys/kernel/debug/kprobes")
 
@@ -101,7 +101,7 @@ def test_a_healthy_kernel(healthy: Told) -> None:
     assert healthy.amiss() == LACKING
 
 
-@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
+@pytest.mark.parametrize("probe", [*PROBES, *STATES], ids=lambda probe: probe.name)
 def test_every_probe_and_its_symbol_are_as_the_page_says(healthy: Told, probe: Any) -> None:
     name = probe.symbols[0]
     facts = healthy.findings[name]["facts"]
@@ -117,6 +117,8 @@ def test_the_features_are_as_the_page_says(healthy: Told) -> None:
     assert SAID["network namespaces have cookies"] == _yes(cookies)
     per_netns = found["UDP hash table"]["facts"]["per_netns"]
     assert SAID["the UDP hash table is the namespace's"] == _yes(per_netns)
+    iterated = found["socket iterator"]["status"] == "ok"
+    assert SAID["the UDP sockets can be iterated over by a BPF program"] == _yes(iterated)
     assert SAID["BPF's memory is free of RLIMIT_MEMLOCK"] == _yes("memlock" not in found)
 
 

@@ -5,13 +5,12 @@ Before the shared trace begins, which would lose its part of the burst as well.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 from pathlib import Path
 
-from tests.kernel.live import Live, wait_for
+from tests.kernel.live import Live, lost, wait_for
 from tests.kernel.net import Namespace
 from tracer.events import Call, Close
 from tracer.recording.joined import Joined
@@ -28,19 +27,19 @@ def test_losses_are_counted_exactly(tmp_path: Path, box: Namespace) -> None:
     _bind_and_close(box)
     os.kill(trace.process.pid, signal.SIGCONT)
     # Only then is there room again: what comes earlier may be lost too.
-    wait_for(lambda: _lost(trace), "a loss line")
+    wait_for(lambda: lost(trace), "a loss line")
     box.udp().sendto(b"afterwards", ("127.0.0.1", 7201))
     incident = trace.incident(dport=7201)
     assert incident["cause"] == "no-socket"
     trace.stop()
-    lost = _lost(trace)
+    gone = lost(trace)
     kept = _kept(trace.parts(), box.inum)
     assert len(trace.parts()) > 1
-    assert kept["bind"] + lost["call"] == BINDS
-    assert kept["close"] + lost["close"] >= BINDS
-    assert lost["call"] > 0
+    assert kept["bind"] + gone["call"] == BINDS
+    assert kept["close"] + gone["close"] >= BINDS
+    assert gone["call"] > 0
     summary = " ".join(trace.stderr().split())
-    assert f"lost: {lost['call']} connect" in summary
+    assert f"lost: {gone['call']} connect" in summary
 
 
 def _bind_and_close(namespace: Namespace) -> None:
@@ -50,16 +49,6 @@ def _bind_and_close(namespace: Namespace) -> None:
                 sock.bind(("127.0.0.1", 0))
 
     in_netns(Netns(namespace.inum, namespace.name, f"/run/netns/{namespace.name}"), work)
-
-
-def _lost(trace: Live) -> dict[str, int]:
-    """What the stream's loss lines say was lost."""
-    lost: dict[str, int] = {}
-    for line in list(trace.lines):
-        value = json.loads(line)
-        if value["kind"] == "loss":
-            lost[value["what"]] = lost.get(value["what"], 0) + value["count"]
-    return lost
 
 
 def _kept(parts: list[Path], netns: int) -> dict[str, int]:

@@ -20,6 +20,9 @@ from tests.kernel.test_privileges import (
 __all__ = ["peopled", "upstream"]  # the fixtures
 
 PODMAN = ("podman", "run", "--rm", "--network=host", "-v", "/src:/src:ro")
+# As the pods of packaging/kubernetes/daemonset.yaml.
+CONFINED = ("--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp",
+            "--security-opt=no-new-privileges")  # fmt: skip
 CAPABILITIES = ("--cap-drop=all", *(f"--cap-add={name.removeprefix('CAP_')}" for name in ENOUGH))
 
 
@@ -51,10 +54,10 @@ def test_the_profile_that_refuses_perf_is_named(rootfs: str) -> None:
 
 
 def test_capabilities_in_a_container(rootfs: str, peopled: Peopled, tmp_path: Path) -> None:
-    """With the machine's processes, all but what CAP_SYS_ADMIN is for."""
-    before = [*PODMAN, *CAPABILITIES, "--pid=host", "--security-opt", "seccomp=unconfined",
-              "--ulimit", "memlock=-1", "-v", f"{tmp_path}:{tmp_path}",
-              "--rootfs", rootfs]  # fmt: skip
+    """With the machine's processes, all but what CAP_SYS_ADMIN is for; nothing may be written."""
+    before = [*PODMAN, *CAPABILITIES, *CONFINED, "--pid=host",
+              "--security-opt", "seccomp=unconfined", "--ulimit", "memlock=-1",
+              "-v", f"{tmp_path}:{tmp_path}", "--rootfs", rootfs]  # fmt: skip
     with Namespace("unpeopled"):
         trace = Live(tmp_path, before=before)
     peopled.namespace.udp().sendto(b"refused", ("127.0.0.1", 7100))

@@ -159,7 +159,7 @@ def test_disconnect_race(live: Live, home: Namespace, freezer: Freezer, family: 
 
 def test_race(live: Live, home: Namespace, freezer: Freezer) -> None:
     """A socket is bound between the lookup and the ICMP: it matches, and nothing shows why not."""
-    with freezer.held(partial(home.inside, partial(_send_unchecked, 7643))):
+    with freezer.held(partial(home.inside, partial(send_unchecked, 7643))):
         home.udp(bind=(HERE["ipv4"], 7643))
     incident = live.incident(dport=7643)
     assert incident["cause"] == "race"
@@ -171,7 +171,7 @@ def test_race(live: Live, home: Namespace, freezer: Freezer) -> None:
 def test_race_lookalike_what_appears_would_not_take_it(
     live: Live, home: Namespace, freezer: Freezer
 ) -> None:
-    with freezer.held(partial(home.inside, partial(_send_unchecked, 7644))):
+    with freezer.held(partial(home.inside, partial(send_unchecked, 7644))):
         home.udp(bind=("127.0.0.2", 7644))
     assert live.incident(dport=7644)["cause"] == "local-address"
 
@@ -183,7 +183,7 @@ def test_race_lookalike_what_appears_afterwards(live: Live, home: Namespace) -> 
     assert [i["cause"] for i in live.incidents(dport=7645)] == ["no-socket"]
 
 
-def _send_unchecked(port: int) -> None:
+def send_unchecked(port: int) -> None:
     """A datagram whose checksum nobody has verified when it misses.
 
     It is verified between the lookup and the ICMP then (net/ipv4/udp.c:__udp4_lib_rcv), when it is

@@ -129,6 +129,7 @@ def test_rejected(
     """In FORWARD, INPUT and OUTPUT, by nft and by both iptables, with either code."""
     incident = live.incident(dport=rule.port, family=family)
     assert incident["cause"] == "rejected"
+    assert incident["certain"] is True, incident["caveats"]
     assert incident["socket"] is None
     assert incident["mismatch"] == []
     assert incident["netns"]["inum"] == _at(path, rule.hook).inum

@@ -102,6 +102,19 @@ def test_proc_has_the_same_sockets(
         assert sorted((s["inode"], s["uid"], s["drops"]) for s in shown) == by_proc
 
 
+def test_the_columns_of_ss_are_the_same_without_anything_looked_up(
+    crowded: dict[str, tuple[Namespace, list[Known]]], listed: dict[str, dict[int, Json]]
+) -> None:
+    columns = ("state", "rx", "tx", "local", "peer")
+    for name in crowded:
+        done = run("sockets", "-N", name, "-f", "csv", "--columns", ",".join(columns))
+        assert (done.returncode, done.stderr) == (0, "")
+        rows = [line.split(",") for line in done.stdout.splitlines()[1:]]
+        shown = [[str(s[c] if s[c] is not None else "none") for c in columns]
+                 for s in listed[name].values()]  # fmt: skip
+        assert sorted(rows) == sorted(shown)
+
+
 def test_what_only_the_kernel_knows_is_what_was_done(
     crowded: dict[str, tuple[Namespace, list[Known]]], listed: dict[str, dict[int, Json]]
 ) -> None:

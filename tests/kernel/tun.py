@@ -34,6 +34,10 @@ class Elsewhere:
         """Take the device away."""
         os.close(self._fd)
 
+    def send(self, packet: bytes) -> None:
+        """Have an IP packet arrive, whatever it is."""
+        os.write(self._fd, packet)
+
     def datagram(self) -> bytes:
         """The next UDP datagram that arrives, with its IP header; waits for it."""
         while True:

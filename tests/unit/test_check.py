@@ -24,7 +24,7 @@ from tracer.check import NEAREST, check
 from tracer.containers import Container
 from tracer.events import Clock, Event, NetnsContainers, SocketSeen, SocketView
 from tracer.render.check import check_text
-from tracer.render.jsonl import json_line
+from tracer.render.json_line import json_line
 from tracer.system.arrival import NO_ROUTES, Arrival
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -151,6 +151,20 @@ def test_a_pod_is_named() -> None:
     assert alone.netns.workload == (CART,)
 
 
+def test_containers_found_after_the_incident_was_told_are_told_then() -> None:
+    """Once: what is found elsewhere, or again, is no news."""
+    late = inside(1800, WEB)
+    elsewhere = inside(1700, WEB, netns=BOX + 1)
+    again = inside(3600, WEB)
+    told = updates(
+        [header(), *EVENTS, tick(1500), elsewhere, tick(2500), late, tick(3500), again, tick(4500)]
+    )
+    named = [[len(netns.containers) for netns in update.incident.places()] for update in told]
+    assert named == [[0, 0, 0], [0, 0, 1]]
+    printed = words(tick(1500), late, tick(2500))
+    assert printed.count("container web (docker, alpine:3.20)") == 1
+
+
 def test_the_hosts_namespace_is_nobodys() -> None:
     incident = only(*EVENTS, inside(1001, WEB, netns=HOST, cookie=1))
     assert incident.netns.containers == ()

@@ -20,7 +20,7 @@ from tracer.containers import Container
 from tracer.doctor import system
 from tracer.export.csv import COLUMNS
 from tracer.export.finished import LIMIT as FINISHED
-from tracer.kernel.probes import PROBES
+from tracer.kernel.probes import PROBES, STATES
 from tracer.recording import codec
 from tracer.recording.fields import IDENTIFIERS
 from tracer.render.socket_columns import COLUMNS as SOCKET_COLUMNS
@@ -29,7 +29,9 @@ from tracer.render.sockets import socket_json
 from tracer.render.top import KEYS, jsonl, plain
 from tracer.report.groups import GROUPS, SAMPLES
 from tracer.report.hosts import LIMIT as HALVES
-from tracer.sockets.accepts import BEFORE, STATES
+from tracer.sockets.accepts import BEFORE
+from tracer.sockets.accepts import STATES as SOCKET_STATES
+from tracer.sockets.model import Need
 from tracer.top.consume import NAMESPACES
 from tracer.top.rows import rows
 from tracer.totals import Limits
@@ -164,7 +166,7 @@ def test_every_column_and_field_of_a_listing_is_documented() -> None:
 
 def test_the_words_of_a_listing_are_in_its_page() -> None:
     text = (DOCS / "sockets.md").read_text()
-    for words in (*STATES.values(), *BEFORE.values()):
+    for words in (*SOCKET_STATES.values(), *BEFORE.values()):
         assert words in text, words
 
 
@@ -176,9 +178,22 @@ def test_the_limits_of_a_report_are_documented() -> None:
     assert f"At most {FINISHED} incidents" in (DOCS / "export.md").read_text()
 
 
+def test_what_a_column_of_sockets_looks_up_is_documented() -> None:
+    page = (DOCS / "sockets.md").read_text()
+    for need, looked_up in (
+        (Need.OWNERS, "every descriptor of every process"),
+        (Need.CONTAINERS, "the containers in each network namespace"),
+        (Need.FACTS, "the kernel's iterator, and BCC for it"),
+        (Need.MEMORY, "buffers and drops"),
+    ):
+        (cell,) = re.findall(rf"^\| {looked_up} \| (.*) \|$", page, re.MULTILINE)
+        told = {word for word in re.findall(r"`([\w-]+)`", cell) if not word.startswith("--")}
+        assert told == {name for name, column in SOCKET_COLUMNS.items() if need in column.needs}
+
+
 def test_every_finding_of_the_doctor_is_documented() -> None:
     text = (DOCS / "doctor.md").read_text()
-    functions = {probe.symbols[0] for probe in PROBES}
+    functions = {probe.symbols[0] for probe in (*PROBES, *STATES)}
     for golden in (DOCS.parent / "tests/golden").glob("doctor-*.jsonl"):
         for line in golden.read_text().splitlines():
             value = json.loads(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from tracer.doctor.report import Report, examine
 from tracer.errors import StartError
 from tracer.findings import Finding, broken, degraded, ok
 from tracer.kernel import features, selftest
-from tracer.kernel.probes import PROBES, Probe
+from tracer.kernel.probes import PROBES, STATES, Probe
 from tracer.kernel.program import AttachError, Variant
 from tracer.kernel.provocation import Provocation
 from tracer.kernel.selftest import Proof
@@ -30,7 +31,13 @@ FEW = (
     Probe("limit", ("icmp_global_allow",), None, "x", provable=False),
 )
 
-SEEN = {probe.name for probe in PROBES if probe.provable} | {"walk"}
+EVERY = (*PROBES, *STATES)
+
+SEEN = {probe.name for probe in EVERY if probe.provable} | {"walk"}
+
+
+REFCNT = {"OFF_SKC_NET_REFCNT": 24}
+"""What the probes of `states` read, and no others."""
 
 
 @dataclass
@@ -43,7 +50,7 @@ class Machine:
     bcc: StartError | None = None
     btf: StartError | None = None
     layout: dict[str, int] = field(
-        default_factory=lambda: {"OFF_NET_COOKIE": 8, "OFF_NET_UDP_TABLE": 16}
+        default_factory=lambda: {"OFF_NET_COOKIE": 8, "OFF_NET_UDP_TABLE": 16, **REFCNT}
     )
     cookie: int = 1
     compiler: StartError | None = None
@@ -55,6 +62,8 @@ class Machine:
     ftrace: Callable[[bool], Finding] = lambda works: ok("ftrace", "switched on")
     cached: bool = False
     closed: int = 0
+    iterator: StartError | OSError | None = None
+    listed: bytes = b""
 
     def import_bcc(self) -> Any:
         if self.bcc:
@@ -67,10 +76,24 @@ class Machine:
         return self.layout
 
     def program(self, layout: dict[str, int], variant: Variant) -> Machine:
-        assert (layout, variant) == (self.layout, Variant())
+        assert (layout, variant) == (self.layout, self.variant)
         if self.compiler:
             raise self.compiler
         return self
+
+    @property
+    def variant(self) -> Variant:
+        return Variant(states="OFF_SKC_NET_REFCNT" in self.layout)
+
+    def socket_iterator(self) -> Machine:
+        if isinstance(self.iterator, StartError):
+            raise self.iterator
+        return self
+
+    def read(self) -> bytes:
+        if self.iterator:
+            raise self.iterator
+        return self.listed
 
     def attach(self, probe: Probe) -> str:
         if probe.name in self.lacking:
@@ -102,6 +125,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(start, "import_bcc", made.import_bcc)
     monkeypatch.setattr(start, "read_definitions", made.read_definitions)
     monkeypatch.setattr(start, "Program", made.program)
+    monkeypatch.setattr(start, "SocketIterator", made.socket_iterator)
     monkeypatch.setattr(selftest, "run", made.run)
     monkeypatch.setattr(kernel, "netns_cookie", lambda: made.cookie)
     monkeypatch.setattr(kernel, "libbpf_version", lambda: "1.5")
@@ -128,13 +152,52 @@ def test_a_healthy_machine_has_nothing_but_ok(machine: Machine) -> None:
     report = examine()
     assert report.failure is None
     assert set(statuses(report).values()) == {"ok"}
-    assert {probe.symbols[0] for probe in PROBES} <= statuses(report).keys()
+    assert {probe.symbols[0] for probe in EVERY} <= statuses(report).keys()
     assert named(report, "icmp_global_allow").facts["proven"] is False
-    assert machine.closed == 1
+    assert machine.closed == 2  # the probes and the iterator
+    assert "0 UDP sockets in this network namespace" in named(report, "socket iterator").detail
+    assert "for `states`" in named(report, "udp_init_sock").detail
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        (StartError("the socket iterator cannot be loaded", "report it"), "cannot be loaded"),
+        (OSError(errno.EPERM, "Operation not permitted"), "Operation not permitted"),
+        (None, "no whole records"),
+    ],
+)
+def test_without_the_iterator_sockets_lacks_something(
+    machine: Machine, failure: StartError | OSError | None, why: str
+) -> None:
+    machine.iterator, machine.listed = failure, b"x"
+    report = examine()
+    assert report.failure is None
+    found = named(report, "socket iterator")
+    assert (found.status, bool(found.remedy)) == ("degraded", True)
+    assert why in found.detail
+    assert found.lost.startswith("of `udptrace sockets`")
+    assert [f.name for f in report.findings if f.status != "ok"] == ["socket iterator"]
+
+
+def test_the_iterator_is_tried_where_there_are_no_kprobes(machine: Machine) -> None:
+    machine.preconditions.append(broken("kprobes", "it is missing", "get it"))
+    assert named(examine(), "socket iterator").status == "ok"
+
+
+def test_what_states_alone_reads_is_lost_to_states_alone(machine: Machine) -> None:
+    machine.layout = {name: at for name, at in machine.layout.items() if name not in REFCNT}
+    report = examine()
+    assert report.failure is None
+    amiss = {f.name: f for f in report.findings if f.status != "ok"}
+    assert amiss.keys() == {probe.symbols[0] for probe in STATES}
+    for found in amiss.values():
+        assert "struct sock_common has no skc_net_refcnt" in found.detail
+        assert found.lost.startswith("of `udptrace states`: ")
 
 
 def test_an_old_kernel(machine: Machine) -> None:
-    machine.layout = {}
+    machine.layout = dict(REFCNT)
     machine.cookie = 0
     machine.charges_memlock = True
     machine.symbols = {
@@ -164,8 +227,8 @@ def test_a_precondition_is_missing(machine: Machine, name: str, why: str) -> Non
     machine.preconditions.append(broken(name, "it is missing", "get it"))
     report = examine()
     assert str(report.failure) == "it is missing: get it"
-    untried = [f for f in report.findings if f.status is None]
-    assert len(untried) == len(PROBES) + 3
+    untried = [f for f in report.findings if f.status is None and f.name != "socket iterator"]
+    assert len(untried) == len(EVERY) + 3
     assert {finding.detail for finding in untried} == {f"not tried: {why}"}
     # What can be said without it is said.
     assert named(report, "BCC").status == named(report, "BTF").status == "ok"
@@ -210,7 +273,7 @@ def test_a_required_probe_cannot_be_attached(machine: Machine) -> None:
     assert named(report, "inet_bind").detail == (
         "kprobe and kretprobe, attached; the self-test did not run"
     )
-    assert machine.closed == 1
+    assert machine.closed == 2
 
 
 def test_an_optional_probe_cannot_be_attached(machine: Machine) -> None:
@@ -234,7 +297,7 @@ def test_all_probes_are_silent(machine: Machine) -> None:
     assert named(report, "__icmp_send").status == "broken"
     assert named(report, "udp_err").status == "degraded"
     assert named(report, "ring buffer").status is None
-    assert machine.closed == 1
+    assert machine.closed == 2
 
 
 def test_the_self_test_cannot_run(machine: Machine) -> None:
@@ -256,6 +319,7 @@ def golden(
 ) -> tuple[str, Report]:
     """A golden file's name, and its report: nothing wrong, and something of everything."""
     monkeypatch.setattr(start, "PROBES", FEW)
+    monkeypatch.setattr(start, "STATES", STATES[:1])
     machine.symbols = {"error": "sock_def_error_report"}
     if request.param == "doctor-wrong":
         make_wrong(machine)
@@ -263,8 +327,9 @@ def golden(
 
 
 def make_wrong(machine: Machine) -> None:
-    machine.lacking = ("push",)
-    machine.seen = SEEN - {"lookup6", "push", "icmp"}
+    machine.lacking = ("push", "created")
+    machine.seen = SEEN - {"lookup6", "push", "icmp", "created"}
+    machine.iterator = StartError("the socket iterator cannot be loaded", features.REPORT_IT)
     machine.ftrace = lambda works: broken(
         "ftrace", "kernel.ftrace_enabled is 0", "sysctl kernel.ftrace_enabled=1"
     )

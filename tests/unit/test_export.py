@@ -21,7 +21,8 @@ from tests.unit.test_report_golden import RECORDING
 from tracer.containers import Container
 from tracer.events import Event, IcmpFate, InContainer, NetnsContainers
 from tracer.export import pcapng
-from tracer.export.csv import COLUMNS, cell
+from tracer.export.cells import cell
+from tracer.export.csv import COLUMNS
 from tracer.export.finished import Finished
 from tracer.export.packets import NoPacket, datagram_packet, icmp_packet
 from tracer.incident import Icmp

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.kernel_table import column_of, columns, said_of
-from tracer.kernel.probes import PROBES, Probe
+from tracer.kernel.probes import PROBES, STATES, Probe
+
+EVERY = (*PROBES, *STATES)
 
 
-@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
+@pytest.mark.parametrize("probe", EVERY, ids=lambda probe: probe.name)
 @pytest.mark.parametrize("kernel", columns())
 def test_every_probe_has_a_row(probe: Probe, kernel: str) -> None:
     name = f"`{probe.symbols[0]}`" + ("" if probe.provable else " *")
@@ -18,7 +20,7 @@ def test_every_probe_has_a_row(probe: Probe, kernel: str) -> None:
 
 def test_no_row_is_of_a_probe_that_is_gone() -> None:
     rows = {row.strip("`* ") for row in said_of(columns()[0]) if row.startswith("`")}
-    assert rows == {probe.symbols[0] for probe in PROBES}
+    assert rows == {probe.symbols[0] for probe in EVERY}
 
 
 @pytest.mark.parametrize(

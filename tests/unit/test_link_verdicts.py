@@ -148,6 +148,17 @@ def test_a_miss_not_proven_is_rejected_whatever_is_on_the_port() -> None:
     assert incident.candidates == 1
 
 
+def test_a_rejection_is_certain_though_no_socket_was_read_for_it() -> None:
+    """The kernel's probe walks where a lookup has missed, and nowhere else."""
+    there = seen(1, sock("127.0.0.1:53"))
+    incident = only(there, miss(10, DATAGRAM, no_walk=True, proven=False))
+    assert (incident.cause, incident.certain, incident.candidates) == (Cause.REJECTED, True, 1)
+    (caveat,) = incident.caveats
+    assert caveat.startswith("the sockets were not read at the miss")
+    lookalike = only(there, miss(10, DATAGRAM, no_walk=True))
+    assert (lookalike.cause, lookalike.certain) == (Cause.LOCAL_ADDRESS, False)
+
+
 # Closed
 
 SERVER53 = sock("0.0.0.0:53", inode=7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -124,6 +125,39 @@ def test_the_command_is_installed(installed: Path) -> None:
         [installed / "udptrace", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("udptrace 0.")
+
+
+def _bcc(command: Path) -> tuple[str, str]:
+    """What the doctor says of BCC: its status, and the remedy or the detail."""
+    done = subprocess.run(
+        [command, "doctor", "-f", "json"], capture_output=True, text=True, check=False
+    )
+    findings = (json.loads(line) for line in done.stdout.splitlines())
+    (found,) = (one for one in findings if one.get("name") == "BCC")
+    return found["status"], found["remedy"] or found["detail"]
+
+
+def test_the_wheel_says_so_without_bcc(installed: Path) -> None:
+    status, remedy = _bcc(installed / "udptrace")
+    assert status == "broken"
+    assert "apt install python3-bpfcc" in remedy
+    assert "--system-site-packages" in remedy
+
+
+def test_the_wheel_works_with_the_distributions_bcc(wheel: Path, tmp_path: Path) -> None:
+    python = tmp_path / "bin/python"
+    environment = ("/usr/bin/python3", "-m", "venv", "--system-site-packages", str(tmp_path))
+    package = (str(python), "-m", "pip", "install", "--quiet", str(wheel))
+    for command in (environment, package):
+        subprocess.run(command, check=True, capture_output=True)
+    status, detail = _bcc(tmp_path / "bin/udptrace")
+    assert (status, "/usr/lib/python3/dist-packages/bcc" in detail) == ("ok", True), detail
+
+
+def test_the_wheel_can_write_its_manual_pages(installed: Path, tmp_path: Path) -> None:
+    command = (str(installed / "python"), "-m", "tracer.manual", str(tmp_path))
+    subprocess.run(command, check=True, cwd=tmp_path)
+    assert (tmp_path / "udptrace-live.1").read_text().startswith(".TH UDPTRACE-LIVE 1 ")
 
 
 def test_the_wheel_has_the_page_of_a_report(installed: Path) -> None:

@@ -1,4 +1,4 @@
-"""The README says what the code does."""
+"""The README, and the map of the files that it leads to, say what the code does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def test_each_cause_is_in_the_table_with_its_meaning(cause: Cause) -> None:
 
 
 def test_every_path_of_the_file_map_exists() -> None:
-    rows = [line for line in README.read_text().splitlines() if line.startswith("| `")]
+    page = (README.parent / "docs/how-it-works.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
     paths = [
         part.strip("` ") for row in rows for part in row.split("|")[1].split(",") if "/" in part
     ]

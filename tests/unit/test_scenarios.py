@@ -26,9 +26,12 @@ NOT_SCENARIOS = {
     "test_flight.py",
     "test_states.py",
     "test_top.py",
+    "test_package.py",
     "test_recording.py",
     "test_sockets.py",
     "test_loss.py",
+    "test_storm.py",
+    "test_faults.py",
     "test_lockdown.py",
     "test_walk_budget.py",
 }

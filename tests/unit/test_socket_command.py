@@ -15,6 +15,7 @@ from tracer.cli.errors import exit_code_of
 from tracer.cli.main import udptrace
 from tracer.errors import BadAnswer, StartError, UdptraceError, UsageError
 from tracer.kernel import capabilities, iterator
+from tracer.sockets.model import Need
 from tracer.system.listing import Listing
 
 CLIENT = listed(sock("0.0.0.0:58395"), port_lock=False)
@@ -36,9 +37,14 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.listing = Listing([CLIENT, SERVER, PEER])
         self.missing: list[str] = []
+        self.needs = Need.NONE
         monkeypatch.setattr(iterator, "SocketIterator", NoIterator)
         monkeypatch.setattr(capabilities, "missing_capabilities", lambda: self.missing)
-        monkeypatch.setattr(sockets, "take_listing", lambda wanted, read: self.listing)
+        monkeypatch.setattr(sockets, "take_listing", self.look)
+
+    def look(self, wanted: object, read: object, needs: Need) -> Listing:
+        self.needs = needs
+        return self.listing
 
 
 @pytest.fixture
@@ -127,6 +133,37 @@ def test_columns_are_known_words(machine: Machine) -> None:
     heads = invoke("sockets", "--columns", "uid, local").stdout.splitlines()
     assert [head.split() for head in heads[:1]] == [["UID", "LOCAL"]]
     assert "'pid' is not one of state, " in invoke("sockets", "--columns", "pid").output
+
+
+LEAN = ("--columns", "state,rx,tx,local,peer")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needs"),
+    [
+        ((), Need.ALL),
+        (("-f", "json"), Need.ALL),
+        (("-f", "csv"), Need.ALL),
+        (LEAN, Need.NONE),
+        ((*LEAN, "-f", "csv"), Need.NONE),
+        ((*LEAN, "--port", "53", "--host", "::1", "-4", "-l"), Need.NONE),
+        ((*LEAN, "--process", "nc"), Need.OWNERS),
+        ((*LEAN, "--sort", "processes"), Need.OWNERS | Need.FACTS),
+        ((*LEAN, "--sort", "drops"), Need.MEMORY),
+        ((*LEAN, "--port-origin", "bound"), Need.FACTS),
+        ((*LEAN, "--exposed"), Need.FACTS),
+        ((*LEAN, "--fail-on", "kernel-chosen-any"), Need.FACTS),
+        (("--columns", "container"), Need.OWNERS | Need.CONTAINERS),
+    ],
+)
+def test_only_what_is_needed_is_looked_up(
+    machine: Machine, arguments: tuple[str, ...], needs: Need
+) -> None:
+    machine.listing = Listing([SERVER])
+    done = invoke("sockets", *arguments)
+    assert done.exception is None
+    assert machine.needs == needs
+    assert ("no BPF here" in done.output) is (Need.FACTS in needs)
 
 
 def test_no_socket_is_no_failure(machine: Machine) -> None:

@@ -36,7 +36,7 @@ def text(listed: Listed, column: str) -> str:
 
 
 def test_the_seeds_client() -> None:
-    printed = [*table([CLIENT], DEFAULT), *meanings([CLIENT])]
+    printed = [*table([CLIENT], DEFAULT), *meanings([CLIENT], DEFAULT)]
     compare(GOLDEN / "sockets-client.txt", "".join(printed))
 
 
@@ -83,33 +83,37 @@ def test_cells(one: Listed, column: str, expected: str) -> None:
 def test_containers_are_those_of_the_holders_else_of_the_namespace() -> None:
     web, proxy = (Container("docker", name * 13, name, None) for name in ("web", "proxy"))
     netns = Netns(BOX, 7, None, (web,))
-    inside = replace(CLIENT, socket=replace(CLIENT.socket, netns=netns))
+    inside = replace(CLIENT, place=replace(CLIENT.place, netns=netns))
     assert (text(CLIENT, "container"), text(inside, "container")) == ("-", "web")
     assert text(inside, "netns") == "container web (docker)"
     holder = Process(2092, "client", 3, None, proxy)
-    handed = replace(inside, socket=replace(inside.socket, processes=(holder,)))
+    handed = replace(inside, processes=(holder,))
     assert text(handed, "container") == "proxy"
 
 
 def test_many_rows_are_laid_out_like_a_few() -> None:
     few = list(table([CLIENT, PEER], DEFAULT))
-    many = list(table([CLIENT, PEER] * TABULATED, DEFAULT))
-    assert "".join(few).splitlines() == [line.rstrip("\n") for line in many[:3]]
+    many = "".join(table([CLIENT, PEER] * TABULATED, DEFAULT)).splitlines()
+    assert "".join(few).splitlines() == many[:3]
     assert len(many) == 2 * TABULATED + 1
+
+
+def test_the_words_of_columns_that_are_not_shown_are_not_explained() -> None:
+    assert not [line for line in meanings([CLIENT], ("state", "local")) if "chosen" in line]
 
 
 def test_sorting() -> None:
     assert in_order([LOCAL, SERVER, PEER], None) == [SERVER, LOCAL, PEER]
     assert in_order([PEER, CLIENT], "state") == [PEER, CLIENT]
-    small = replace(LOCAL, memory=replace(MEMORY, rcvbuf=9000))
-    unknown = replace(LOCAL, memory=None)
+    small = replace(LOCAL, detail=replace(LOCAL.detail, memory=replace(MEMORY, rcvbuf=9000)))
+    unknown = replace(LOCAL, detail=replace(LOCAL.detail, memory=None))
     assert in_order([SERVER, small, unknown], "rcvbuf") == [unknown, small, SERVER]
     by_drops = in_order([SERVER, _dropping(3), _dropping(20)], "drops")
-    assert [one.drops for one in by_drops] == [20, 3, 0]
+    assert [one.detail.drops for one in by_drops] == [20, 3, 0]
 
 
 def _dropping(drops: int) -> Listed:
-    return replace(LOCAL, drops=drops)
+    return replace(LOCAL, detail=replace(LOCAL.detail, drops=drops))
 
 
 def test_json_has_the_contracts_socket_and_null_for_what_is_not_known() -> None:

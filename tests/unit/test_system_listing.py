@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tracer import wire
-from tracer.sockets.model import Listed
+from tracer.render.socket_columns import COLUMNS
+from tracer.sockets.model import Listed, Need
 from tracer.system import door, listing
 from tracer.system.listing import NO_FACTS, ReadFacts, take_listing
 from tracer.system.netns import Forbidden, Netns
@@ -46,7 +47,7 @@ def test_without_the_iterator(mine: socket.socket) -> None:
     assert one.socket.local == f"127.0.0.1:{mine.getsockname()[1]}"
     assert (os.getpid(), mine.fileno()) in [(p.pid, p.fd) for p in one.socket.processes]
     assert all(p.start is not None for p in one.socket.processes)
-    assert (one.socket.port_origin, one.kernel, one.rx) == (None, None, 0)
+    assert (one.socket.port_origin, one.kernel, one.detail.rx) == (None, None, 0)
     assert problems == []  # who calls has said that there is no iterator
 
 
@@ -60,6 +61,40 @@ def test_with_the_iterators_facts(mine: socket.socket) -> None:
     one, problems = found(mine, lambda: bytes(record))
     assert (one.socket.port_origin, one.socket.address_bound) == ("kernel-chosen", True)
     assert problems == []
+
+
+def test_what_is_not_needed_is_not_looked_up(
+    mine: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "OwnerFinder", lambda: pytest.fail("descriptors are read"))
+    monkeypatch.setattr(listing, "members", lambda netns: pytest.fail("processes are looked at"))
+    taken = take_listing(HERE, None, Need.NONE)
+    (one,) = (one for one in taken.sockets if one.view.inode == inode_of(mine))
+    assert (one.local, one.state) == (f"127.0.0.1:{mine.getsockname()[1]}", "UNCONN")
+    assert (one.processes, one.detail.drops) == ((), None)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_column_needs_no_more_than_it_says(mine: socket.socket, column: str) -> None:
+    """Its text, and its place, with only that looked up are those with everything."""
+    record = wire.WireListed(
+        kind=wire.LISTED_SOCKET,
+        flags=wire.ADDR_LOCK | wire.REUSEPORT,
+        lport=mine.getsockname()[1],
+        inode=inode_of(mine),
+        cookie=int.from_bytes(mine.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder),
+    )
+    shown = COLUMNS[column]
+    read = (lambda: bytes(record)) if Need.FACTS in shown.needs else None
+    lean, whole = (
+        next(one for one in taken.sockets if one.view.inode == inode_of(mine))
+        for taken in (
+            take_listing(HERE, read, shown.needs),
+            take_listing(HERE, lambda: bytes(record)),
+        )
+    )
+    key = shown.key or shown.text
+    assert (shown.text(lean), key(lean)) == (shown.text(whole), key(whole))
 
 
 def refused() -> bytes:
@@ -86,7 +121,7 @@ def test_a_namespace_that_may_not_be_entered(
 
     monkeypatch.setattr(door, "in_netns", refuse)
     one, problems = found(mine, lambda: pytest.fail("the iterator was read elsewhere"))
-    assert (one.socket.port_origin, one.memory) == (None, None)
+    assert (one.socket.port_origin, one.detail.memory) == (None, None)
     no_diag, no_facts = problems
     assert no_diag.startswith("no permission to enter; /proc/net/udp was read instead")
     assert no_facts == f"{NO_FACTS} are not known: no permission to enter; in 1 network namespace"

@@ -51,7 +51,7 @@ def command(
     ends = _ends(source, destination, device)
     answer = _ask(_netns(netns, pids, containers), ends)
     if output_format == "json":
-        from tracer.render.jsonl import json_line
+        from tracer.render.json_line import json_line
 
         show(json_line(answer.to_json()))
     else:

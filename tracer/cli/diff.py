@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from tracer.cli.completion import FILE
 from tracer.cli.options import habit_option, json_or_text_option
 from tracer.cli.output import write_out
 from tracer.cli.progress import watched
@@ -18,8 +19,8 @@ from tracer.summary import many
 
 
 @click.command("diff")
-@click.argument("before")
-@click.argument("after")
+@click.argument("before", type=FILE)
+@click.argument("after", type=FILE)
 @json_or_text_option
 @click.option(
     "--tolerance",

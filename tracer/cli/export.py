@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tracer.cli.completion import FILE
 from tracer.cli.options import habit_option
 from tracer.cli.output import write_out
 from tracer.cli.progress import watched
@@ -17,13 +18,13 @@ from tracer.errors import UsageError
 from tracer.export.finished import Finished
 from tracer.incident import Incident
 from tracer.recording.reader import Reader
-from tracer.render.jsonl import json_line
+from tracer.render.json_line import json_line
 from tracer.report.collect import Source
 from tracer.report.make import make_linker
 
 
 @click.command("export")
-@click.argument("file")
+@click.argument("file", type=FILE)
 @click.option(
     "--to",
     "to",
@@ -31,7 +32,9 @@ from tracer.report.make import make_linker
     required=True,
     help="pcapng for Wireshark; json has an incident a line, csv a row.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE; only its owner can read it.")
+@click.option(
+    "-o", "--output", type=FILE, metavar="FILE", help="Write to FILE; only its owner can read it."
+)
 @habit_option
 @source_options
 def command(

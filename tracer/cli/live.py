@@ -6,10 +6,12 @@ from typing import Any
 
 import click
 
+from tracer.cli.completion import FILE
 from tracer.cli.options import (
     bounds_options,
     closed_window_option,
     habit_option,
+    metrics_option,
     output_options,
     selecting,
     target_options,
@@ -23,9 +25,12 @@ from tracer.errors import UsageError
 @target_options
 @output_options
 @habit_option
-@click.option("-w", "--write", metavar="FILE", help="Also keep the evidence, for `replay`.")
+@click.option(
+    "-w", "--write", type=FILE, metavar="FILE", help="Also keep the evidence, for `replay`."
+)
 @bounds_options
 @trace_options
+@metrics_option
 @closed_window_option
 @selecting
 def command(**options: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from tracer.causes import Cause
+from tracer.cli.completion import containers, namespaces
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,6 +51,21 @@ def size_bytes(ctx: click.Context, param: click.Parameter, value: str | None) ->
     if size < LEAST_SIZE:
         raise click.BadParameter(f"{value!r} is less than {LEAST_SIZE >> 10}K", ctx, param)
     return size
+
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:\s]*):(\d{1,5})", re.ASCII)
+
+
+def address(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[str, int] | None:
+    """(host, port) of ``HOST:PORT``, ``[IPV6]:PORT`` or ``:PORT``, whose host is empty."""
+    if value is None:
+        return None
+    match = _ADDRESS.fullmatch(value)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise click.BadParameter(f"{value!r} is not :PORT, HOST:PORT or [IPV6]:PORT", ctx, param)
+    return match[1].strip("[]"), int(match[2])
 
 
 def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -116,6 +132,7 @@ target_options = _all_of(
         "containers",
         multiple=True,
         metavar="NAME|ID|NAMESPACE/POD",
+        shell_complete=containers,
         help="Show only what concerns this container's network namespace. May be repeated, as the "
         "next two. A pod's container is NAMESPACE/POD/CONTAINER.",
     ),
@@ -124,6 +141,7 @@ target_options = _all_of(
         "--netns",
         multiple=True,
         metavar="NAME|PATH|INUM|host|all",
+        shell_complete=namespaces,
         help="The same for a network namespace.",
     ),
     click.option(
@@ -252,6 +270,13 @@ bounds_options = _all_of(
         metavar="N",
         help="Keep so many of them, and delete the oldest.",
     ),
+)
+
+metrics_option = click.option(
+    "--metrics",
+    metavar="[HOST]:PORT",
+    callback=address,
+    help="Serve Prometheus metrics there; on loopback unless a host is named, such as 0.0.0.0.",
 )
 
 closed_window_option = click.option(

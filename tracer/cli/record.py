@@ -7,12 +7,14 @@ from typing import Any
 import click
 
 from tracer.causes import Cause
+from tracer.cli.completion import FILE
 from tracer.cli.keeping import ANY
 from tracer.cli.options import (
     bounds_options,
     closed_window_option,
     duration_ns,
     habit_option,
+    metrics_option,
     selecting,
     target_options,
     trace_options,
@@ -24,6 +26,7 @@ from tracer.cli.tracing import TraceOptions, run_trace
 @click.option(
     "-w",
     "--write",
+    type=FILE,
     metavar="FILE",
     required=True,
     help="The recording; FILE.gz is compressed, - is standard output.",
@@ -48,6 +51,7 @@ from tracer.cli.tracing import TraceOptions, run_trace
 @target_options
 @habit_option
 @trace_options
+@metrics_option
 @closed_window_option
 @selecting
 def command(**options: Any) -> None:

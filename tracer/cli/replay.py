@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
+from tracer.cli.completion import FILE
 from tracer.cli.options import (
     closed_window_option,
     habit_option,
@@ -44,7 +45,7 @@ class ReplayOptions:
 
 
 @click.command("replay")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE...")
 @target_options
 @output_options
 @habit_option

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tracer.cli.completion import FILE
 from tracer.cli.options import habit_option, wants_color
 from tracer.cli.output import write_out
 from tracer.cli.progress import watched
@@ -18,7 +19,7 @@ TOP = 20
 
 
 @click.command("report")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "-f",
     "--format",
@@ -28,7 +29,9 @@ TOP = 20
     show_default=True,
     help="json is one object a line; html one page without anything from elsewhere.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE; only its owner can read it.")
+@click.option(
+    "-o", "--output", type=FILE, metavar="FILE", help="Write to FILE; only its owner can read it."
+)
 @click.option(
     "--top",
     type=click.IntRange(min=1),

@@ -20,10 +20,10 @@ from tracer.render.sockets import csv_rows, exposure, jsonl, meanings, table
 from tracer.select import selection_of
 from tracer.sockets.accepts import exposed
 from tracer.sockets.choose import Choice, PortOrigin, State, chosen
-from tracer.sockets.model import Listed
+from tracer.sockets.model import Listed, Need
 from tracer.summary import many
 from tracer.system.containers.resolve import namespaces_now
-from tracer.system.listing import NO_FACTS, Listing, take_listing
+from tracer.system.listing import NO_FACTS, Listing, ReadFacts, take_listing
 from tracer.system.targets import resolve_targets
 
 KERNEL_CHOSEN_ANY = "kernel-chosen-any"
@@ -125,16 +125,18 @@ def _uncollected() -> Iterator[None]:
 
 
 def _list(options: SocketOptions, choice: Choice) -> None:
-    listing = _look(options)
+    listing = _look(options, _needs(options, choice))
     for line in listing.problems:
         say(line)
     by = options.sort or ("port-origin" if options.exposed else None)
     every = list(chosen(listing.sockets, replace(choice, exposed=False)))
     shown = in_order(list(chosen(every, choice)), by)
     write_out(None, _pieces(options, shown, every), ())
+    if options.port_origin is None and options.fail_on is None:
+        return
     # They pass no filter by origin, and may be what is asked for all the same.
     of_any_origin = chosen(listing.sockets, replace(choice, port_origin=None))
-    unknown = [listed for listed in of_any_origin if listed.socket.port_origin is None]
+    unknown = [listed for listed in of_any_origin if listed.port_origin is None]
     if options.port_origin is not None and unknown:
         say(f"--port-origin: left out, for it is not known: {many(len(unknown), 'socket')}")
     if options.fail_on is not None:
@@ -155,27 +157,52 @@ def _choice(options: SocketOptions) -> Choice:
     return Choice(selection, state, options.port_origin, options.exposed)
 
 
-def _look(options: SocketOptions) -> Listing:
+def _columns(options: SocketOptions) -> tuple[str, ...]:
+    """Those of a table or of CSV."""
+    if options.columns is not None:
+        return options.columns
+    if options.output_format == "csv":
+        return tuple(COLUMNS)
+    return EXPOSED if options.exposed else DEFAULT
+
+
+def _needs(options: SocketOptions, choice: Choice) -> Need:
+    """What is shown, sorted by, filtered by or judged takes; the rest is not looked up."""
+    if options.output_format == "json":
+        return Need.ALL
+    needs = choice.needs
+    for column in (*_columns(options), *filter(None, [options.sort])):
+        needs |= COLUMNS[column].needs
+    # Both tell of the ports' origins.
+    return needs | (Need.FACTS if options.exposed or options.fail_on else Need.NONE)
+
+
+def _look(options: SocketOptions, needs: Need) -> Listing:
     """The sockets of the targets. Raises UdptraceError where nothing at all can be looked at."""
     targets = resolve_targets(options.netns, options.pids)
     wanted = dict(zip(targets.inums, targets.names, strict=True))
     wanted |= dict.fromkeys(namespaces_now(options.containers), "-c")
     with ExitStack() as stack:
-        read_facts = None
-        try:
-            # Only now: BCC and its compiler.
-            from tracer.kernel.iterator import SocketIterator
-
-            read_facts = stack.enter_context(closing(SocketIterator())).read
-        except StartError as error:
-            say(f"{NO_FACTS} are not known: {error}")
+        read_facts = _iterator(stack) if Need.FACTS in needs else None
         for finding in capabilities.losses():
             if finding.name in capabilities.FOR_PROCESSES:
                 say(f"{finding.detail}: {finding.lost}")
-        listing = take_listing(wanted, read_facts)
+        listing = take_listing(wanted, read_facts, needs)
     if listing.unread and not listing.sockets:
         raise UdptraceError("; ".join(listing.problems))
     return listing
+
+
+def _iterator(stack: ExitStack) -> ReadFacts | None:
+    """The kernel's, closed with the stack; None, which is said, where it cannot be had."""
+    try:
+        # Only now: BCC and its compiler.
+        from tracer.kernel.iterator import SocketIterator
+
+        return stack.enter_context(closing(SocketIterator())).read
+    except StartError as error:
+        say(f"{NO_FACTS} are not known: {error}")
+        return None
 
 
 def _pieces(
@@ -184,15 +211,15 @@ def _pieces(
     if options.output_format == "json":
         yield from jsonl(shown)
     elif options.output_format == "csv":
-        yield from csv_rows(shown, options.columns or tuple(COLUMNS))
+        yield from csv_rows(shown, _columns(options))
     else:
-        yield from table(shown, options.columns or (EXPOSED if options.exposed else DEFAULT))
-        yield from exposure(shown, every) if options.exposed else meanings(shown)
+        yield from table(shown, _columns(options))
+        yield from exposure(shown, every) if options.exposed else meanings(shown, _columns(options))
 
 
 def _judge(shown: Sequence[Listed], unknown: Sequence[Listed], unread: int) -> None:
     """Raises BadAnswer for --fail-on, and UdptraceError where that cannot be told."""
-    bad = [listed for listed in exposed(shown) if listed.socket.port_origin == "kernel-chosen"]
+    bad = [listed for listed in exposed(shown) if listed.port_origin == "kernel-chosen"]
     if bad:
         raise BadAnswer(
             f"{KERNEL_CHOSEN_ANY}: {many(len(bad), 'socket')} that anyone can reach at a port that"

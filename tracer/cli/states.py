@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from tracer.cli.completion import FILE
 from tracer.cli.options import (
     bounds_options,
     habit_option,
@@ -32,7 +33,7 @@ _REPLAYED = {"netns", "pids", "containers", "selection", "output_format", "color
 
 
 @click.command("states")
-@click.argument("files", nargs=-1, metavar="[FILE...]")
+@click.argument("files", type=FILE, nargs=-1, metavar="[FILE...]")
 @click.option(
     "--what",
     metavar="A,B,...",
@@ -42,7 +43,9 @@ _REPLAYED = {"netns", "pids", "containers", "selection", "output_format", "color
 @target_options
 @output_options
 @habit_option
-@click.option("-w", "--write", metavar="FILE", help="Also keep the evidence, for a replay.")
+@click.option(
+    "-w", "--write", type=FILE, metavar="FILE", help="Also keep the evidence, for a replay."
+)
 @bounds_options
 @run_options
 @selecting_transitions

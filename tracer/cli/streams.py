@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -10,6 +11,9 @@ import sys
 from tracer.errors import UdptraceError
 
 PROG = "udptrace"
+
+_NOBODY_READS = (errno.EPIPE, errno.EIO)
+"""Of a pipe and of a terminal. Of a disk that is full there may be more to say later."""
 
 
 def prepare_stdout() -> None:
@@ -48,9 +52,13 @@ def finish_stdout() -> None:
 
 def drop_stdout() -> None:
     """Send what is still buffered nowhere: the interpreter would complain about it at its end."""
+    _drop(1)
+
+
+def _drop(stream: int) -> None:
     with contextlib.suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
+        os.dup2(nowhere, stream)
         os.close(nowhere)
 
 
@@ -61,8 +69,12 @@ def say(line: str) -> None:
 
 def tell(line: str) -> None:
     """One line on stderr; nothing in it can move a terminal's cursor."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(printable(line), file=sys.stderr, flush=True)
+    try:
+        with contextlib.suppress(ValueError, AttributeError):
+            print(printable(line), file=sys.stderr, flush=True)
+    except OSError as error:
+        if error.errno in _NOBODY_READS:
+            _drop(2)
 
 
 def printable(text: str) -> str:

@@ -65,12 +65,18 @@ class TraceOptions:
     """Transitions of sockets are shown, not incidents."""
     top: TopOptions | None = None
     """A table of rates is shown, not each incident."""
+    metrics: tuple[str, int] | None = None
+    """The host, empty for loopback, and the port that serve them."""
 
 
 def run_trace(options: TraceOptions) -> None:
     """Trace until it is ended. Raises UdptraceError and what else ends a command."""
     began = time.monotonic()
     check_bounds(options)
+    if options.metrics is not None:
+        from tracer.metrics.endpoint import require
+
+        require()
     stop, requests = Stop(), Requests(options.triggers)
     stop.install()
     if options.ready_file:

@@ -19,6 +19,7 @@ from tracer.totals import Stats
 
 if TYPE_CHECKING:  # a replay does without them
     from tracer.log import Consumer
+    from tracer.metrics.tally import Tally
     from tracer.signals import Stop
     from tracer.trace import Session
 
@@ -47,8 +48,12 @@ def make_presenter(
     closed_window_ns: int | None,
     limit: int | None,
     silent: Renderer | None = None,
+    tally: Tally | None = None,
 ) -> Presenter:
-    """A presenter of incidents; ``silent`` takes those of a trace that shows nothing."""
+    """A presenter of incidents; ``silent`` takes those of a trace that shows nothing.
+
+    ``tally`` counts them besides.
+    """
     linker = Linker(
         frozenset(showing.targets),
         following=showing.following,
@@ -59,12 +64,20 @@ def make_presenter(
     if showing.output_format == "json":
         from tracer.render.jsonl import JsonRenderer
 
-        renderer = JsonRenderer()
-        return Presenter(linker, renderer, showing.write, limit, renderer.end)
+        as_json = JsonRenderer()
+        return Presenter(linker, _tallied(as_json, tally), showing.write, limit, as_json.end)
+    renderer: Renderer = TextRenderer(color=wants_color(showing.color), fold=True)
     if silent is not None and not showing.output_format:
-        return Presenter(linker, silent, showing.write, limit)
-    text = TextRenderer(color=wants_color(showing.color), fold=True)
-    return Presenter(linker, text, showing.write, limit)
+        renderer = silent
+    return Presenter(linker, _tallied(renderer, tally), showing.write, limit)
+
+
+def _tallied(renderer: Renderer, tally: Tally | None) -> Renderer:
+    if tally is None:
+        return renderer
+    from tracer.metrics.tally import Tallied
+
+    return Tallied(tally, renderer)
 
 
 def make_transitions(showing: Showing) -> Transitions:

@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tracer.cli.streams import say, show, tell
 from tracer.cli.tracing import TraceOptions
@@ -28,6 +29,9 @@ from tracer.system.machine import ThisMachine
 from tracer.system.targets import Targets
 from tracer.text import clean
 from tracer.trace import Plan, Session, Trace
+
+if TYPE_CHECKING:
+    from tracer.metrics.tally import Tally
 
 
 class Watch:
@@ -107,6 +111,17 @@ class Watch:
         return lambda age_ns: tell(line(age_ns))
 
 
+def _tally(address: tuple[str, int]) -> Tally:
+    """What is served at an address from now on. Raises UdptraceError."""
+    from tracer.metrics.endpoint import LOOPBACK, serve
+    from tracer.metrics.tally import Tally
+
+    host, port = address
+    tally = Tally()
+    say(f"metrics: {serve(tally, host or LOOPBACK, port)}")
+    return tally
+
+
 def _view(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
     if options.top is not None:
         from tracer.cli.top_view import view_of_top
@@ -124,7 +139,11 @@ def _view(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
     if options.states:
         return view_of_transitions(make_transitions(showing))
     presenter = make_presenter(
-        showing, closed_window_ns=options.closed_window_ns, limit=options.count, silent=silent
+        showing,
+        closed_window_ns=options.closed_window_ns,
+        limit=options.count,
+        silent=silent,
+        tally=_tally(options.metrics) if options.metrics else None,
     )
     return view_of_incidents(presenter)
 

@@ -11,11 +11,17 @@ from tracer.findings import Fact, Finding, broken, degraded, ok, unknown
 from tracer.kernel import cache, features
 from tracer.kernel.btf import Btf, libbpf_version
 from tracer.kernel.layout import charges_memlock
-from tracer.kernel.probes import Probe
+from tracer.kernel.probes import STATES, Probe
 from tracer.kernel.program import Program
 from tracer.kernel.selftest import Proof
 from tracer.kernel.trial import Outcome
+from tracer.sockets.facts import parse_facts
+from tracer.summary import many
+from tracer.system.listing import NO_FACTS
 from tracer.system.netns import netns_cookie
+from tracer.wire import WireError
+
+ITERATOR = "socket iterator"
 
 
 def bcc(module: Any) -> Finding:
@@ -79,11 +85,14 @@ def probe(outcome: Outcome) -> Finding:
     facts = _facts(probe, outcome.symbol, proven=not (outcome.unproven or outcome.fault))
     if outcome.fault and probe.required:
         return broken(name, outcome.fault, outcome.remedy, **facts)
+    of_states = probe in STATES
     if outcome.fault:
-        return degraded(name, outcome.fault, probe.without, outcome.remedy, **facts)
+        lost = f"of `udptrace states`: {probe.without}" if of_states else probe.without
+        return degraded(name, outcome.fault, lost, outcome.remedy, **facts)
     where = kind if outcome.symbol == name else f"{kind} on {outcome.symbol}"
     proof = f"attached; {outcome.unproven}" if outcome.unproven else "proven"
-    return ok(name, f"{where}, {proof}", **facts)
+    use = "; for `states`" if of_states else ""
+    return ok(name, f"{where}, {proof}{use}", **facts)
 
 
 def untried_probe(probe: Probe, why: str) -> Finding:
@@ -106,6 +115,22 @@ def ring_buffer(proof: Proof | None) -> Finding:
     if proof is None or not proof.seen:
         return unknown("ring buffer", "opened, and nothing came through it yet")
     return ok("ring buffer", "the self-test's events came through it")
+
+
+def socket_iterator(records: bytes) -> Finding:
+    """The kernel's iterator over UDP sockets, by what it wrote here."""
+    try:
+        count = len(parse_facts(records))
+    except WireError as error:
+        return no_socket_iterator(str(error), features.REPORT_IT)
+    words = f"loaded and read: {many(count, 'UDP socket')} in this network namespace"
+    return ok(ITERATOR, words)
+
+
+def no_socket_iterator(why: str, remedy: str) -> Finding:
+    """The same where it cannot be had."""
+    lost = f"of `udptrace sockets`, which has the rest from udp_diag or /proc: {NO_FACTS}"
+    return degraded(ITERATOR, why, lost, remedy)
 
 
 def _kind(probe: Probe) -> str:

@@ -11,10 +11,12 @@ from tracer.errors import StartError
 from tracer.findings import Finding, failed, unknown
 from tracer.kernel import features
 from tracer.kernel.compiler import import_bcc
-from tracer.kernel.probes import PROBES
+from tracer.kernel.iterator import SocketIterator
+from tracer.kernel.layout import require_states
+from tracer.kernel.probes import PROBES, STATES
 from tracer.kernel.program import Program, Variant, read_definitions
 from tracer.kernel.selftest import Proof
-from tracer.kernel.trial import Trial
+from tracer.kernel.trial import Outcome, Trial
 from tracer.wire import Decoder
 
 T = TypeVar("T")
@@ -28,6 +30,9 @@ _FOR_WANT = {
     "BTF": "no usable BTF",
     "BPF program": "no BPF program",
 }
+
+_ITERATOR_WANTS = ("architecture", "capabilities", "BCC", "BTF")
+"""The steps without which there is no socket iterator either."""
 
 
 class Start:
@@ -47,6 +52,7 @@ class Start:
         if layout is not None:
             self._take_all((kernel.netns_cookies(layout), kernel.udp_table(layout)))
         self._load(layout or {})
+        self._take(self._iterator())
         works = self.failure is None
         self._take_all((features.ftrace(works), features.lockdown(works)))
 
@@ -56,19 +62,26 @@ class Start:
             self._take(unknown("BPF program", self._not_tried))
         else:
             limit = features.memlock_limit()
-            program = self._step("BPF program", lambda: Program(layout, Variant()), kernel.program)
+            # With the probes of `states`, so that one program tries them all.
+            lacking = _lacks_for_states(layout)
+            variant = Variant(states=lacking is None)
+            program = self._step("BPF program", lambda: Program(layout, variant), kernel.program)
             self._take_all(kernel.memlock(limit, loaded=program is not None))
             if program is not None:
                 with closing(program):
-                    self._try(program)
+                    self._try(program, lacking)
                 return
         self._take(unknown("self-test", self._not_tried))
-        self._take_all(kernel.untried_probe(probe, self._not_tried) for probe in PROBES)
+        every = (*PROBES, *STATES)
+        self._take_all(kernel.untried_probe(probe, self._not_tried) for probe in every)
         self._take(unknown("ring buffer", self._not_tried))
 
-    def _try(self, program: Program) -> None:
-        """Attach every probe; prove them, if none is missing that the self-test needs."""
-        trial = Trial(program, PROBES)
+    def _try(self, program: Program, lacking: StartError | None) -> None:
+        """Attach every probe; prove them, if none is missing that the self-test needs.
+
+        ``lacking``: why those of `states` are left out.
+        """
+        trial = Trial(program, (*PROBES, *(() if lacking else STATES)))
         try:
             trial.require()
         except StartError as error:
@@ -77,7 +90,22 @@ class Start:
         else:
             self._step("self-test", lambda: self._prove(trial, program), kernel.self_test)
         self._take_all(map(kernel.probe, trial.outcomes()))
+        if lacking:
+            faults = [Outcome(p, fault=lacking.what, remedy=lacking.remedy) for p in STATES]
+            self._take_all(map(kernel.probe, faults))
         self._take(kernel.ring_buffer(trial.proof))
+
+    def _iterator(self) -> Finding:
+        """Load the socket iterator and read it here. No trace needs it."""
+        if self._obstacle in [_FOR_WANT[step] for step in _ITERATOR_WANTS]:
+            return unknown(kernel.ITERATOR, self._not_tried)
+        try:
+            with closing(SocketIterator()) as iterator:
+                return kernel.socket_iterator(iterator.read())
+        except StartError as error:
+            return kernel.no_socket_iterator(error.what, error.remedy)
+        except OSError as error:
+            return kernel.no_socket_iterator(error.strerror or str(error), features.REPORT_IT)
 
     def _prove(self, trial: Trial, program: Program) -> Proof:
         decoder = Decoder(lambda address: None)
@@ -106,3 +134,12 @@ class Start:
         if finding.status == "broken":
             self._obstacle = self._obstacle or _FOR_WANT.get(finding.name, "")
             self.failure = self.failure or StartError(finding.detail, finding.remedy)
+
+
+def _lacks_for_states(layout: dict[str, int]) -> StartError | None:
+    """Why this kernel's types are not enough for the probes of `states`; None if they are."""
+    try:
+        require_states(layout)
+    except StartError as error:
+        return error
+    return None

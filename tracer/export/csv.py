@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator
 
 from tracer.addresses import endpoint
 from tracer.advice import explain
+from tracer.export.cells import cell, row
 from tracer.incident import Incident, Netns, Process, Socket
-from tracer.render.escape import line, shorten
 from tracer.timefmt import utc_text
-
-# Where a spreadsheet sees a formula, in Japanese too; tab and carriage return are escaped before
-# they come here.
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-
-
-_LONGEST = 4000
-"""Characters of a cell before they are escaped; a spreadsheet takes some 32,000."""
 
 
 def _time(utc: int | None) -> str:
@@ -92,24 +82,8 @@ COLUMNS: dict[str, Callable[[Incident], object]] = {
 """Each column and what is in it; only ever added to, at the end."""
 
 
-def cell(value: object) -> str:
-    """A value made safe: nothing that moves a cursor, and no formula (CWE-1236).
-
-    What begins like a formula gets an apostrophe before it, which spreadsheets do not show.
-    """
-    text = "" if value is None else line(shorten(str(value), _LONGEST))
-    return "'" + text if text.startswith(_FORMULA) else text
-
-
 def csv_rows(incidents: Iterable[Incident]) -> Iterator[str]:
     """The rows, quoted as RFC 4180 has it, each ended by CR LF."""
     yield row(COLUMNS)
     for incident in incidents:
         yield row(cell(value(incident)) for value in COLUMNS.values())
-
-
-def row(cells: Iterable[str]) -> str:
-    """A line of cells that were made safe, quoted where that is needed."""
-    out = io.StringIO()
-    csv.writer(out).writerow(cells)
-    return out.getvalue()

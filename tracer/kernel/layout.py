@@ -7,7 +7,7 @@ change here. Members that only some kernels have are marked optional, with the c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tracer.errors import StartError
 from tracer.kernel.btf import Btf, MissingMember
@@ -80,9 +80,11 @@ OPTIONAL = {
 BITS = {
     "SKC_IPV6ONLY": ("sock_common", "skc_ipv6only", 1),
     "SKC_REUSEPORT": ("sock_common", "skc_reuseport", 1),
-    "SKC_NET_REFCNT": ("sock_common", "skc_net_refcnt", 1),
     "SK_USERLOCKS": ("sock", "sk_userlocks", 8),
 }
+
+# What `udptrace states` reads besides; no other trace needs it.
+STATES_BITS = {"SKC_NET_REFCNT": ("sock_common", "skc_net_refcnt", 1)}
 
 # What the socket iterator (bpf/sockets_iter.c) reads besides; no trace needs it.
 ITERATED = {
@@ -107,12 +109,19 @@ def definitions(btf: Btf) -> dict[str, int]:
     """C definitions of all offsets and sizes. Raises StartError naming a member that is gone."""
     with _known_layout():
         out = _offsets(btf, MEMBERS) | _bits(btf, BITS) | {"SIZE_HSLOT": btf.size("udp_hslot")}
+    with suppress(MissingMember):
+        out |= _bits(btf, STATES_BITS)
     for name, (struct, path) in OPTIONAL.items():
-        try:
+        with suppress(MissingMember):
             out[f"OFF_{name}"] = btf.member(struct, path).offset
-        except MissingMember:
-            continue
     return out
+
+
+def require_states(layout: dict[str, int]) -> None:
+    """Raise StartError where the definitions lack what `udptrace states` reads."""
+    for name, (struct, path, _) in STATES_BITS.items():
+        if f"OFF_{name}" not in layout:
+            raise _unknown_layout(f"struct {struct} has no {path}")
 
 
 def iterator_definitions(btf: Btf) -> dict[str, int]:
@@ -126,9 +135,11 @@ def _known_layout() -> Iterator[None]:
     try:
         yield
     except MissingMember as missing:
-        raise StartError(
-            f"this kernel's layout is not one udptrace knows ({missing})", REPORT_IT
-        ) from missing
+        raise _unknown_layout(str(missing)) from missing
+
+
+def _unknown_layout(why: str) -> StartError:
+    return StartError(f"this kernel's layout is not one udptrace knows ({why})", REPORT_IT)
 
 
 def _offsets(btf: Btf, members: dict[str, tuple[str, str]]) -> dict[str, int]:

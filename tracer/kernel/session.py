@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tracer.events import Event, Loss
 from tracer.kernel import features
+from tracer.kernel.layout import require_states
 from tracer.kernel.misses import MissTable
 from tracer.kernel.probes import LOOKUPS, PROBES, STATES, Probe
 from tracer.kernel.program import BATCH, Program, Variant, read_definitions
@@ -54,6 +55,8 @@ class Session:
         self.lacking = features.check()
         """What the trace will lack, by what this process may not do."""
         layout = read_definitions()
+        if variant.states:
+            require_states(layout)
         phases.done("read BTF")
         self._program = Program(layout, variant)
         phases.done("take the compiled probes" if self._program.cached else "compile")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tracer.incident import SCHEMA, Json
 from tracer.render import report_parts as parts
-from tracer.render.jsonl import json_line
+from tracer.render.json_line import json_line
 from tracer.render.phrases import sentence
 from tracer.render.wrap import wrap
 from tracer.report.diff import ORDER, Change, Diff, Side, What

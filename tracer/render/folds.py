@@ -1,7 +1,7 @@
 """Many misses alike, such as a port scan's: after the first few only their number is told, in text.
 
 Alike are those for which nobody is there, of one sender to one address. Nothing is held back: a
-line comes with the first that is folded, whenever they have doubled, and at the end.
+line comes with the first that is folded, when they are ten times as many, and at the end.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from tracer.link import IncidentUpdate
 from tracer.lru import Lru
 from tracer.timefmt import NS
 
-FULL = 8
+FULL = 4
 """So many alike are told in full, ..."""
+
+AGAIN = 10
+"""Their number is told again when they are so many times as many."""
 
 APART_NS = 60 * NS
 """... and again when none has come for so long."""
@@ -65,8 +68,8 @@ class Fold:
             self.low, self.high = min(self.low, port), max(self.high, port)
 
     def is_due(self) -> bool:
-        """Whether there are twice as many as were told last; they are told then."""
-        return self.count >= max(1, 2 * self.told[0]) and self.is_news()
+        """Whether there are so many more than were told last; they are told then."""
+        return self.count >= max(1, AGAIN * self.told[0]) and self.is_news()
 
     def is_news(self) -> bool:
         """Whether there are more than were told last; they are told then."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from tracer.events import Clock, End, Event, Header, Loss, TargetChange
 from tracer.incident import SCHEMA, Json, container_json
 from tracer.link import IncidentUpdate
+from tracer.render.json_line import json_line
 from tracer.silence import NetnsSilence
 from tracer.timefmt import Anchor, utc_text
 from tracer.totals import Stats
@@ -102,8 +101,3 @@ def _target(change: TargetChange) -> Json:
         "netns": {"inum": change.inum, "cookie": str(change.cookie) if change.cookie else None},
         "container": container_json(change.container),
     }
-
-
-def json_line(value: Json) -> str:
-    """ASCII only, so that whatever a name holds is one line and valid JSON."""
-    return json.dumps(value, ensure_ascii=True, separators=(", ", ": ")) + "\n"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracer.incident import SCHEMA, Json
-from tracer.render.jsonl import counters_json, json_line, time_text
+from tracer.render.json_line import json_line
+from tracer.render.jsonl import counters_json, time_text
 from tracer.report.doubts import DOUBTS
 from tracer.report.model import Bins, Group, Offset, Part, Report, Sample, Trace
 from tracer.report.timeline import Moment, timeline

@@ -10,7 +10,7 @@ from tracer.addresses import ANY6, is_any
 from tracer.render.escape import KEEP, line, name
 from tracer.render.phrases import namespace, process
 from tracer.sockets.accepts import BEFORE, STATES, from_whom, reach
-from tracer.sockets.model import Joined, Listed, Memory
+from tracer.sockets.model import Joined, Listed, Memory, Need
 from tracer.summary import many
 
 UNKNOWN = "?"
@@ -26,12 +26,14 @@ _FEW = 3
 class Column:
     """A column: the text of a cell, and what it is sorted by, ``text`` unless told.
 
-    ``largest_first`` of numbers where much is worse. docs/sockets.md says what each means.
+    ``largest_first`` of numbers where much is worse. ``needs``: what must be looked up for it.
+    docs/sockets.md says what each means.
     """
 
     text: Callable[[Listed], str]
     key: Callable[[Listed], Any] | None = None
     largest_first: bool = False
+    needs: Need = Need.NONE
 
 
 def _few(words: Sequence[str], none: str = NONE) -> str:
@@ -55,23 +57,23 @@ def _processes(listed: Listed) -> str:
     """``nc[3467] fd 3``; nobody found is not nobody, but for the kernel's own."""
     if listed.kernel:
         return "the kernel"
-    words = [f"{_plain(process(p))} fd {p.fd}" for p in listed.socket.processes]
+    words = [f"{_plain(process(p))} fd {p.fd}" for p in listed.processes]
     return _few(words, UNKNOWN)
 
 
 def _device(listed: Listed) -> str:
-    if listed.socket.device is None:
-        return NONE if listed.device_told else UNKNOWN
-    return name(listed.socket.device)
+    if listed.device is None:
+        return NONE if listed.place.device_told else UNKNOWN
+    return name(listed.device)
 
 
 def _netns(listed: Listed) -> str:
-    return _plain(namespace(listed.socket.netns)).removeprefix("netns ")
+    return _plain(namespace(listed.netns)).removeprefix("netns ")
 
 
 def _containers(listed: Listed) -> str:
-    inside = [p.container for p in listed.socket.processes if p.container is not None]
-    every = inside or listed.socket.netns.workload
+    inside = [p.container for p in listed.processes if p.container is not None]
+    every = inside or listed.netns.workload
     return _few([name(label) for label in dict.fromkeys(c.label for c in every)])
 
 
@@ -100,7 +102,7 @@ def _addresses(listed: Listed) -> str:
     # An IPv6 wildcard takes IPv4 too, unless it is known that it does not.
     four = view.local != ANY6 or not view.v6only
     six = view.local == ANY6
-    fit = [line(a) for a in listed.addresses if (six if ":" in a else four)]
+    fit = [line(a) for a in listed.place.addresses if (six if ":" in a else four)]
     return f"all: {_few(fit, 'none now')}"
 
 
@@ -114,7 +116,7 @@ def _reuseport(listed: Listed) -> str:
 
 def _skmem(listed: Listed) -> str:
     """As `ss -m` has it."""
-    m = listed.memory
+    m = listed.detail.memory
     if m is None:
         return UNKNOWN
     values = (
@@ -126,7 +128,7 @@ def _skmem(listed: Listed) -> str:
         ("w", m.wmem_queued),
         ("o", m.optmem),
         ("bl", m.backlog),
-        ("d", listed.drops),
+        ("d", listed.detail.drops),
     )
     return ",".join(f"{letter}{_known(value)}" for letter, value in values)
 
@@ -134,54 +136,49 @@ def _skmem(listed: Listed) -> str:
 def _limit(read: Callable[[Memory], int]) -> Column:
     """A column of a number of a socket's memory."""
     return Column(
-        lambda s: UNKNOWN if s.memory is None else str(read(s.memory)),
-        lambda s: -1 if s.memory is None else read(s.memory),
+        lambda s: UNKNOWN if s.detail.memory is None else str(read(s.detail.memory)),
+        lambda s: -1 if s.detail.memory is None else read(s.detail.memory),
+        needs=Need.MEMORY,
     )
 
 
 def _local_key(listed: Listed) -> tuple[Any, ...]:
-    netns = listed.socket.netns
-    # The host's first, then by name, then those without one.
-    return (
-        netns.name != "host",
-        netns.name is None,
-        netns.name or "",
-        netns.inum,
-        listed.view.lport,
-        listed.view.family,
-        listed.socket.local,
-        listed.view.pport,
-        listed.socket.peer or "",
-        listed.view.inode,
-    )
+    view = listed.detail.view
+    ends = (listed.local, view.pport, listed.peer or "")
+    return (listed.place.order, view.lport, view.family, *ends, view.inode)
 
 
 COLUMNS: dict[str, Column] = {
-    "state": Column(lambda s: s.socket.state),
-    "means": Column(lambda s: STATES[s.socket.state]),
-    "family": Column(lambda s: s.socket.family),
-    "local": Column(lambda s: line(s.socket.local), _local_key),
-    "peer": Column(lambda s: line(s.socket.peer or NONE)),
-    "port-origin": Column(lambda s: s.socket.port_origin or UNKNOWN),
-    "accepts-from": Column(_accepts),
+    "state": Column(lambda s: s.state),
+    "means": Column(lambda s: STATES[s.state]),
+    "family": Column(lambda s: s.family),
+    "local": Column(lambda s: line(s.local), _local_key),
+    "peer": Column(lambda s: line(s.peer or NONE)),
+    "port-origin": Column(lambda s: s.port_origin or UNKNOWN, needs=Need.FACTS),
+    "accepts-from": Column(_accepts, needs=Need.FACTS),
     "before": Column(lambda s: BEFORE[reach(s)]),
     "addresses": Column(_addresses),
     "device": Column(_device),
-    "groups": Column(_groups),
-    "v6only": Column(lambda s: NONE if s.socket.family == "ipv4" else _yes(s.socket.v6only)),
-    "rx": Column(lambda s: str(s.rx), lambda s: s.rx, True),
-    "tx": Column(lambda s: str(s.tx), lambda s: s.tx, True),
-    "drops": Column(lambda s: _known(s.drops), lambda s: -1 if s.drops is None else s.drops, True),
+    "groups": Column(_groups, needs=Need.FACTS),
+    "v6only": Column(lambda s: NONE if s.family == "ipv4" else _yes(s.v6only)),
+    "rx": Column(lambda s: str(s.detail.rx), lambda s: s.detail.rx, True),
+    "tx": Column(lambda s: str(s.detail.tx), lambda s: s.detail.tx, True),
+    "drops": Column(
+        lambda s: _known(s.detail.drops),
+        lambda s: -1 if s.detail.drops is None else s.detail.drops,
+        largest_first=True,
+        needs=Need.MEMORY,
+    ),
     "rcvbuf": _limit(lambda m: m.rcvbuf),
     "sndbuf": _limit(lambda m: m.sndbuf),
-    "skmem": Column(_skmem),
-    "uid": Column(lambda s: _known(s.socket.uid), lambda s: s.socket.uid or 0),
-    "inode": Column(lambda s: _known(s.socket.inode or None), lambda s: s.socket.inode),
-    "cookie": Column(lambda s: _known(s.socket.cookie or None), lambda s: s.socket.cookie),
-    "reuseport": Column(_reuseport),
-    "netns": Column(_netns),
-    "container": Column(_containers),
-    "processes": Column(_processes),
+    "skmem": Column(_skmem, needs=Need.MEMORY),
+    "uid": Column(lambda s: _known(s.view.uid), lambda s: s.view.uid or 0),
+    "inode": Column(lambda s: _known(s.view.inode or None), lambda s: s.view.inode),
+    "cookie": Column(lambda s: _known(s.cookie or None), lambda s: s.cookie, needs=Need.FACTS),
+    "reuseport": Column(_reuseport, needs=Need.FACTS),
+    "netns": Column(_netns, needs=Need.CONTAINERS),
+    "container": Column(_containers, needs=Need.CONTAINERS | Need.OWNERS),
+    "processes": Column(_processes, needs=Need.OWNERS | Need.FACTS),
 }
 """By their names on the command line; only ever added to."""
 

@@ -9,10 +9,10 @@ from itertools import chain, islice
 
 from tabulate import tabulate
 
-from tracer.export.csv import cell, row
+from tracer.export.cells import cell, row
 from tracer.incident import SCHEMA, Json
 from tracer.render.escape import width
-from tracer.render.jsonl import json_line
+from tracer.render.json_line import json_line
 from tracer.render.socket_columns import COLUMNS, NONE, UNKNOWN
 from tracer.sockets.accepts import BEFORE, STATES, from_whom, is_exposed, reach
 from tracer.sockets.model import Joined, Listed
@@ -40,20 +40,35 @@ def table(sockets: Sequence[Listed], columns: Sequence[str]) -> Iterator[str]:
 
 
 def _fixed(first: list[list[str]], rest: Iterator[list[str]]) -> Iterator[str]:
-    """All rows, none kept, in columns as wide as the first need."""
+    """All rows, some at a time, none kept, in columns as wide as the first need."""
     widths = [max(map(width, column)) for column in zip(*first, strict=True)]
-    for cells in chain(first, rest):
+    every = chain(first, rest)
+    while some := list(islice(every, TABULATED)):
+        yield "".join([_padded(cells, widths) for cells in some])
+
+
+def _padded(cells: list[str], widths: list[int]) -> str:
+    text = "  ".join(map(str.ljust, cells, widths))
+    if not text.isascii():
         padded = [c + " " * (w - width(c)) for c, w in zip(cells, widths, strict=True)]
-        yield "  ".join(padded).rstrip() + "\n"
+        text = "  ".join(padded)
+    return text.rstrip() + "\n"
 
 
-def meanings(sockets: Sequence[Listed]) -> Iterator[str]:
+def meanings(sockets: Sequence[Listed], columns: Sequence[str]) -> Iterator[str]:
     """What a table's words mean, a line for each that is in it, with how many there are."""
-    states: Counter[str] = Counter(listed.socket.state for listed in sockets)
-    origins = Counter(listed.socket.port_origin for listed in sockets)
+    states: Counter[str] = Counter(listed.state for listed in sockets)
     yield f"\n{many(len(sockets), 'socket')}\n"
     lines = [(state, states[state], words) for state, words in STATES.items()]
-    lines += [
+    lines += _origins(sockets) if "port-origin" in columns else []
+    for word, count, words in lines:
+        if count:
+            yield f"  {count:>5}  {word:<13}  {words}\n"
+
+
+def _origins(sockets: Sequence[Listed]) -> list[tuple[str, int, str]]:
+    origins = Counter(listed.port_origin for listed in sockets)
+    return [
         ("bound", origins["bound"], "its port was named by bind()"),
         (
             "kernel-chosen",
@@ -62,15 +77,12 @@ def meanings(sockets: Sequence[Listed]) -> Iterator[str]:
         ),
         ("?", origins[None], "where its port came from is not known"),
     ]
-    for word, count, words in lines:
-        if count:
-            yield f"  {count:>5}  {word:<13}  {words}\n"
 
 
 def exposure(sockets: Sequence[Listed], every: Sequence[Listed]) -> Iterator[str]:
     """What stands before the sockets that are not in the table, and what was not looked at."""
     others = Counter(reach(listed) for listed in every if not is_exposed(listed))
-    origins = Counter(listed.socket.port_origin for listed in sockets)
+    origins = Counter(listed.port_origin for listed in sockets)
     yield (
         f"\n{len(sockets)} of {many(len(every), 'socket')} reached by more than peer and own netns:"
         f" port bound {origins['bound']}, kernel-chosen {origins['kernel-chosen']},"
@@ -96,26 +108,26 @@ def jsonl(sockets: Sequence[Listed]) -> Iterator[str]:
 
 def socket_json(listed: Listed) -> Json:
     """The contract's socket at the top level, with what only a listing tells."""
-    share = listed.reuseport
+    share, groups, detail, shown = listed.reuseport, listed.groups, listed.detail, listed.socket
     return {
         "kind": "socket",
         "schema": SCHEMA,
-        **listed.socket.to_json(),
-        "means": STATES[listed.socket.state],
+        **shown.to_json(),
+        "means": STATES[listed.state],
         "accepts_from": from_whom(listed),
         "reach": reach(listed),
         "exposed": is_exposed(listed),
         "firewall": "not examined",
-        "groups": None if listed.groups is None else [_group_json(g) for g in listed.groups],
+        "groups": None if groups is None else [_group_json(g) for g in groups],
         "more_groups": listed.more_groups,
         "reuseport": listed.shares_port,
         "reuseport_group": share and {"number": share.number, "members": share.members},
-        "address_bound": listed.socket.address_bound,
+        "address_bound": shown.address_bound,
         "kernel": listed.kernel,
-        "rx": listed.rx,
-        "tx": listed.tx,
-        "drops": listed.drops,
-        "memory": listed.memory and asdict(listed.memory),
+        "rx": detail.rx,
+        "tx": detail.tx,
+        "drops": detail.drops,
+        "memory": detail.memory and asdict(detail.memory),
         "age": None,  # no kernel keeps when a socket was made
     }
 

@@ -8,7 +8,7 @@ from tracer.addresses import endpoint
 from tracer.advice import explain
 from tracer.causes import Cause
 from tracer.events import LOSSES, Clock, End, Event, Header, Loss, TargetChange
-from tracer.incident import Incident
+from tracer.incident import Incident, Socket
 from tracer.link import IncidentUpdate
 from tracer.render import phrases
 from tracer.render.blocks import INDENT, Blocks
@@ -139,7 +139,9 @@ class TextRenderer(Blocks):
             yield from self._nat(incident)
         if incident.socket and incident.socket.processes and not _holder_known(previous):
             yield from self._block(_role(incident), self._socket(incident.socket))
-        if previous.origin is None and incident.origin is not None:
+        if incident.netns.containers and not previous.netns.containers:
+            yield from self._block("in", phrases.namespace(incident.netns))
+        if incident.origin is not None and _is_news(incident.origin, previous.origin):
             yield from self._origin(incident)
         for told in incident.told[len(previous.told) :]:
             yield from self._block("told", phrases.told(told, incident))
@@ -166,8 +168,9 @@ class TextRenderer(Blocks):
         cause = _cause(incident)
         start = f"{phrases.clock(incident.time, incident.mono_ns)} {cause:<14}"
         ports = f"port {fold.low}" if fold.low == fold.high else f"ports {fold.low} to {fold.high}"
-        parts = [start, line(f"{d.src} > {d.dst}"), f"{fold.count} more alike, {ports}"]
-        parts += [many(fold.misses, "miss", "misses"), "--format json tells each"]
+        misses = many(fold.misses, "miss", "misses")
+        parts = [start, line(f"{d.src} > {d.dst}"), f"{fold.count} more alike, {ports}, {misses}"]
+        parts.append(phrases.namespace(incident.netns))
         together = "  ".join(self._together(part, 4) for part in parts)
         lines = wrap(together, "", "    ", self._columns)
         yield from self._painted(lines, cause, fg="red", bold=True)
@@ -221,6 +224,11 @@ class TextRenderer(Blocks):
 
 def _cause(incident: Incident) -> str:
     return incident.cause.value + ("" if incident.certain else "?")
+
+
+def _is_news(origin: Socket, previous: Socket | None) -> bool:
+    """A sender that was not known, or not in which container it is."""
+    return previous is None or bool(origin.netns.containers and not previous.netns.containers)
 
 
 def _holder_known(incident: Incident) -> bool:

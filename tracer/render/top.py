@@ -10,7 +10,8 @@ from tracer.events import LOSSES
 from tracer.incident import SCHEMA, Json, Socket, datagram_json
 from tracer.render import phrases
 from tracer.render.escape import KEEP, cut, line, name, width
-from tracer.render.jsonl import json_line, time_text
+from tracer.render.json_line import json_line
+from tracer.render.jsonl import time_text
 from tracer.render.wrap import wrap
 from tracer.summary import many
 from tracer.timefmt import NS

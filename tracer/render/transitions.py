@@ -8,7 +8,8 @@ from tracer.events import LOSSES, End
 from tracer.incident import Json
 from tracer.render import phrases
 from tracer.render.escape import NAME_LIMIT, line, shorten
-from tracer.render.jsonl import JsonRenderer, json_line
+from tracer.render.json_line import json_line
+from tracer.render.jsonl import JsonRenderer
 from tracer.render.text import TextRenderer
 from tracer.render.wrap import wrap
 from tracer.states.consume import Tally

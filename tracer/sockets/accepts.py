@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from tracer.addresses import ANY6, is_any, is_loopback
-from tracer.describe import local_and_peer
+from tracer.addresses import ANY6, endpoint, is_any, is_loopback
 from tracer.events import SocketView
 from tracer.match import is_connected
 from tracer.sockets.model import Listed
@@ -41,7 +40,7 @@ _OF_WILDCARD6 = {True: "anyone over IPv6", False: "anyone", None: "anyone (over 
 
 def reach(listed: Listed) -> Reach:
     """Who can reach a socket, as far as its own fields tell."""
-    return _reach(listed.view, listed.socket.device)
+    return _reach(listed.view, listed.device)
 
 
 def _reach(view: SocketView, device: str | None) -> Reach:
@@ -64,15 +63,14 @@ def exposed(sockets: Iterable[Listed]) -> list[Listed]:
 
 def from_whom(listed: Listed) -> str:
     """``anyone``, ``only 10.0.0.1:53``, ``anyone, only via eth0``: without the groups."""
-    who = takes_from(listed.view, listed.socket.device)
-    return who if listed.device_told else f"{who} (interface not known)"
+    who = takes_from(listed.view, listed.device)
+    return who if listed.place.device_told else f"{who} (interface not known)"
 
 
 def takes_from(view: SocketView, device: str | None) -> str:
     """The same of any socket, ``device`` being the interface that it is bound to."""
-    peer = local_and_peer(view).peer
-    if peer is not None:
-        who = f"only {peer}"
+    if is_connected(view):
+        who = f"only {endpoint(view.peer, view.pport)}"
     elif not is_any(view.peer):
         # What connect(AF_UNSPEC) leaves, IPv6 lookups go on comparing; IPv4's do not.
         who = f"only {view.peer} over IPv6, any port"

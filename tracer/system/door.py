@@ -32,8 +32,11 @@ class View(Protocol):
     def links(self) -> tuple[tuple[int, str], ...]:
         """(ifindex, name) of the interfaces."""
 
-    def sockets(self, inum: int, cookie: int) -> Dump:
-        """Every UDP socket with a port; the namespace's identity is passed in."""
+    def sockets(self, inum: int, cookie: int, *, memory: bool = True) -> Dump:
+        """Every UDP socket with a port; the namespace's identity is passed in.
+
+        ``memory``: with its buffers and drops, where they are told.
+        """
 
     def counters(self) -> snmp.Values:
         """The kernel's counters (`tracer.system.snmp.WANTED`)."""
@@ -57,9 +60,9 @@ class Inside:
         """From rtnetlink: all of them."""
         return links.links()
 
-    def sockets(self, inum: int, cookie: int) -> Dump:
+    def sockets(self, inum: int, cookie: int, *, memory: bool = True) -> Dump:
         """From udp_diag, or /proc/net/udp without it."""
-        return udp_sockets(inum, cookie)
+        return udp_sockets(inum, cookie, memory=memory)
 
     def counters(self) -> snmp.Values:
         """From /proc/net/snmp."""
@@ -88,8 +91,8 @@ class Outside:
         """Those that IP or multicast use."""
         return procnet.links(self._directory)
 
-    def sockets(self, inum: int, cookie: int) -> Dump:
-        """From its udp and udp6."""
+    def sockets(self, inum: int, cookie: int, *, memory: bool = True) -> Dump:
+        """From its udp and udp6, which tell the drops."""
         found = proc_sockets(self._directory, inum, cookie)
         return Dump(tuple(found), "proc", NOT_ENTERED)
 

@@ -13,7 +13,7 @@ from tracer.incident import Netns as ShownNetns
 from tracer.incident import Process
 from tracer.sockets.facts import parse_facts
 from tracer.sockets.listing import Lister, Look
-from tracer.sockets.model import Listed
+from tracer.sockets.model import Listed, Need
 from tracer.summary import many
 from tracer.system.clock import read_clock
 from tracer.system.containers.engines import Engines
@@ -41,17 +41,20 @@ class Listing:
     unread: int = 0
 
 
-def take_listing(wanted: Mapping[int, str], read_facts: ReadFacts | None) -> Listing:
+def take_listing(
+    wanted: Mapping[int, str], read_facts: ReadFacts | None, needs: Need = Need.ALL
+) -> Listing:
     """Look at the namespaces asked for, by inode number with the user's words; none: at all.
 
-    ``read_facts`` None: it cannot be had, which the caller has said. Never raises OSError.
+    ``read_facts`` None: it cannot be had, which the caller has said, or is not needed. What is
+    not among ``needs`` is not looked up. Never raises OSError.
     """
     listing = Listing()
     looks: list[tuple[Netns, Look]] = []
     fallbacks: Counter[str] = Counter()
     for netns in _namespaces(wanted):
         try:
-            found, lacking = look(netns, partial(_read, netns, read_facts))
+            found, lacking = look(netns, partial(_read, netns, read_facts, Need.MEMORY in needs))
         except FileNotFoundError:
             if wanted:
                 listing.problems.append(f"{wanted[netns.inum]}: this network namespace is gone")
@@ -67,7 +70,7 @@ def take_listing(wanted: Mapping[int, str], read_facts: ReadFacts | None) -> Lis
     listing.problems += [
         f"{reason}; in {many(count, 'network namespace')}" for reason, count in fallbacks.items()
     ]
-    listing.sockets += _named(looks)
+    listing.sockets += _named(looks, needs)
     return listing
 
 
@@ -80,11 +83,13 @@ def _namespaces(wanted: Mapping[int, str]) -> Iterator[Netns]:
         yield known.get(inum, Netns(inum, None, words))
 
 
-def _read(netns: Netns, read_facts: ReadFacts | None, view: View) -> tuple[Look, list[str]]:
+def _read(
+    netns: Netns, read_facts: ReadFacts | None, memory: bool, view: View
+) -> tuple[Look, list[str]]:
     """What there is of a namespace, and in words what is not. Raises OSError."""
     info = netns_info(netns, view)
     # The dump first: it gives each socket the cookie by which the iterator's facts are found.
-    dump = view.sockets(netns.inum, info.cookie)
+    dump = view.sockets(netns.inum, info.cookie, memory=memory)
     lacking = []
     if dump.reason:
         lacking.append(
@@ -102,10 +107,12 @@ def _read(netns: Netns, read_facts: ReadFacts | None, view: View) -> tuple[Look,
     return Look(info, dump.details, facts, dump.source == "udp_diag"), lacking
 
 
-def _named(looks: list[tuple[Netns, Look]]) -> Iterator[Listed]:
-    """The sockets with their holders and containers."""
-    inodes = {detail.view.inode for _, found in looks for detail in found.details} - {0}
-    holders: Holders = OwnerFinder().scan(inodes) if inodes else {}
+def _named(looks: list[tuple[Netns, Look]], needs: Need) -> Iterator[Listed]:
+    """The sockets with their holders and containers, as far as these are needed."""
+    holders: Holders = {}
+    if Need.OWNERS in needs:
+        inodes = {detail.view.inode for _, found in looks for detail in found.details} - {0}
+        holders = OwnerFinder().scan(inodes) if inodes else {}
     engines, anchor = Engines(), Anchor.of(read_clock())
     container_of = cache(engines.container_of)
 
@@ -113,7 +120,9 @@ def _named(looks: list[tuple[Netns, Look]]) -> Iterator[Listed]:
         start = anchor.utc_of_boottime(holder.start_ns) if holder.start_ns else None
         return Process(holder.pid, holder.comm, holder.fd, start, container_of(holder.pid))
 
-    inside = _containers([netns for netns, _ in looks], engines)
+    inside: dict[int, tuple[Container, ...]] = {}
+    if Need.CONTAINERS in needs:
+        inside = _containers([netns for netns, _ in looks], engines)
     lister = Lister(holders, process)
     for netns, found in looks:
         containers = inside.get(netns.inum, ())

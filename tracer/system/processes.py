@@ -77,33 +77,47 @@ def holders_in(pids: Iterable[int], inodes: Collection[int]) -> Holders:
     """The holders among these processes of these sockets; sockets without one are left out."""
     found: dict[int, list[Holder]] = {}
     for pid in pids:
-        held = [(inode, fd) for inode, fd in _sockets_of(pid) if inode in inodes]
-        if not held:
-            continue
-        comm, start_ns = comm_of(pid), start_of(pid)
-        # One that ended meanwhile may have left its number, and these, to another.
-        held = [(inode, fd) for inode, fd in held if _socket_at(pid, fd) == inode]
-        for inode, fd in sorted(held):
-            found.setdefault(inode, []).append(Holder(pid, comm, fd, start_ns))
+        for inode, holder in _held_by(pid, inodes):
+            found.setdefault(inode, []).append(holder)
     return {inode: tuple(holders) for inode, holders in found.items()}
 
 
-def _sockets_of(pid: int) -> Iterator[tuple[int, int]]:
-    """(inode, fd) of each socket a process holds."""
+def _held_by(pid: int, inodes: Collection[int]) -> list[tuple[int, Holder]]:
+    """Which of these sockets a process holds, by inode and descriptor."""
+    try:
+        directory = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return []
+    try:
+        held = sorted((i, fd) for i, fd in _sockets_in(directory) if i in inodes)
+        if not held:
+            return []
+        comm, start_ns = comm_of(pid), start_of(pid)
+        # One that ended meanwhile may have left its number, and these, to another; the directory
+        # it has left to nobody.
+        if not any(_socket_at(directory, str(fd)) == inode for inode, fd in held):
+            return []
+        return [(inode, Holder(pid, comm, fd, start_ns)) for inode, fd in held]
+    finally:
+        os.close(directory)
+
+
+def _sockets_in(directory: int) -> Iterator[tuple[int, int]]:
+    """(inode, fd) of each socket in an open /proc/PID/fd."""
     with suppress(OSError):
-        for fd in map(int, os.listdir(f"/proc/{pid}/fd")):
-            inode = _socket_at(pid, fd)
+        for fd in os.listdir(directory):
+            inode = _socket_at(directory, fd)
             if inode is not None:
-                yield inode, fd
+                yield inode, int(fd)
 
 
-def _socket_at(pid: int, fd: int) -> int | None:
+def _socket_at(directory: int, fd: str) -> int | None:
     """The inode of the socket that a descriptor is; None where it is none, or gone."""
-    with suppress(OSError):
-        link = os.readlink(f"/proc/{pid}/fd/{fd}")
-        if link.startswith("socket:["):
-            return int(link[8:-1])
-    return None
+    try:
+        link = os.readlink(fd, dir_fd=directory)
+    except OSError:
+        return None
+    return int(link[8:-1]) if link.startswith("socket:[") else None
 
 
 def comm_of(pid: int) -> str:

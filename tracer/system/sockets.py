@@ -56,25 +56,26 @@ class Dump:
         return tuple(detail.view for detail in self.details)
 
 
-def udp_sockets(netns: int, netns_cookie: int) -> Dump:
+def udp_sockets(netns: int, netns_cookie: int, *, memory: bool = True) -> Dump:
     """Every UDP socket with a port in the thread's netns, whose identity is passed in.
 
+    ``memory``: with their buffers and drops, which the kernel tells of each in an attribute more.
     Falls back to /proc where udp_diag cannot be had. Raises OSError when neither can be read.
     """
     try:
-        sockets = [*_diag(socket.AF_INET, netns, netns_cookie)]
-        sockets += _diag(socket.AF_INET6, netns, netns_cookie)
+        sockets = [
+            parse_diag(body, netns, netns_cookie, memory=memory)
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for body in dump(
+                NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _request(family, memory=memory)
+            )
+        ]
         return Dump(tuple(sockets), "udp_diag")
     except OSError as error:
         reason = f"udp_diag: {error.strerror or error}"
         # Not /proc/self: that is the main thread's namespace.
         found = proc_sockets(Path("/proc/thread-self/net"), netns, netns_cookie)
         return Dump(tuple(found), "proc", reason)
-
-
-def _diag(family: int, netns: int, netns_cookie: int) -> list[Detail]:
-    bodies = dump(NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _request(family))
-    return [parse_diag(body, netns, netns_cookie) for body in bodies]
 
 
 def read_port(port: int, netns: int, netns_cookie: int, take: Callable[[SocketView], None]) -> bool:
@@ -107,14 +108,18 @@ def read_details(family: int, netns: int, take: Callable[[Detail], None]) -> Non
     )
 
 
-def _request(family: int, port: int = 0) -> bytes:
+def _request(family: int, port: int = 0, memory: bool = True) -> bytes:
+    extensions = _EXTENSIONS if memory else 0
     return _REQUEST.pack(
-        family, socket.IPPROTO_UDP, _EXTENSIONS, _ALL_STATES, port.to_bytes(2, "big")
+        family, socket.IPPROTO_UDP, extensions, _ALL_STATES, port.to_bytes(2, "big")
     )
 
 
-def parse_diag(body: bytes, netns: int, netns_cookie: int) -> Detail:
-    """The socket of an inet_diag_msg with its attributes. Raises NetlinkError."""
+def parse_diag(body: bytes, netns: int, netns_cookie: int, *, memory: bool = True) -> Detail:
+    """The socket of an inet_diag_msg with its attributes. Raises NetlinkError.
+
+    ``memory``: its buffers and drops are wanted.
+    """
     if len(body) < _MESSAGE.size:
         raise NetlinkError(errno.EBADMSG, "socket message cut off")
     family, state, _, _, sport, dport, src, dst, device, low, high, _, rx, tx, uid, inode = (
@@ -123,10 +128,12 @@ def parse_diag(body: bytes, netns: int, netns_cookie: int) -> Detail:
     if family not in (socket.AF_INET, socket.AF_INET6):
         raise NetlinkError(errno.EBADMSG, f"socket message of address family {family}")
     size = 4 if family == socket.AF_INET else 16
-    attributes = parse_attributes(body[_MESSAGE.size :])
+    # None of an IPv4 socket's is looked at but the memory.
+    told = memory or family == socket.AF_INET6
+    attributes = parse_attributes(body[_MESSAGE.size :]) if told else {}
     # The kernel tells it of AF_INET6 sockets that are not connected.
     v6only = attributes.get(_INET_DIAG_SKV6ONLY)
-    memory, drops = _memory(attributes.get(_INET_DIAG_SKMEMINFO, b""))
+    buffers, drops = _memory(attributes.get(_INET_DIAG_SKMEMINFO, b""))
     view = socket_view(
         family=family,
         state=state,
@@ -140,7 +147,7 @@ def parse_diag(body: bytes, netns: int, netns_cookie: int) -> Detail:
         device=device,
         v6only=None if v6only is None else v6only != b"\0",
     )
-    return Detail(view, rx, tx, drops, memory)
+    return Detail(view, rx, tx, drops, buffers)
 
 
 def _memory(attribute: bytes) -> tuple[Memory | None, int | None]:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 
 COMMON_PACKAGES = (
     # what udptrace runs on, and what tests it
-    "python3", "python3-bpfcc", "python3-click", "python3-jinja2", "python3-tabulate",
+    "python3", "python3-bpfcc", "python3-click", "python3-jinja2", "python3-prometheus-client",
+    "python3-tabulate",
     "python3-pytest", "libbpf1",
     # the tools whose behaviour it explains, and those that make the situations
     "iproute2", "iputils-ping", "netcat-openbsd", "netcat-traditional", "ncat", "socat", "tcpdump",
@@ -18,7 +19,8 @@ COMMON_PACKAGES = (
     # other tracers, for comparison
     "bpfcc-tools", "bpftrace", "strace",
     # the machine
-    "mount", "procps", "psmisc", "kmod", "e2fsprogs", "libcap2-bin", "less", "busybox-static",
+    "man-db", "mount", "procps", "psmisc", "kmod", "e2fsprogs", "libcap2-bin", "less",
+    "busybox-static",
 )  # fmt: skip
 
 # A rootless podman's network is passt's pasta since 5.0, slirp4netns before.

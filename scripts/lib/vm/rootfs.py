@@ -52,7 +52,7 @@ def _build(recipe: recipes.Recipe, target: Path, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(dir=target) as scratch:
         keyring = archive.keyring(Path(scratch), site, recipe.suite)
         tree = Path(scratch) / "tree"
-        _bootstrap(recipe, site, keyring, tree, progress)
+        bootstrap(recipe, site, keyring, tree, progress)
         _write_files(recipe, tree)
         progress.step("making the file system")
         (target / "initramfs.cpio").write_bytes(_initramfs(recipe, tree))
@@ -61,9 +61,10 @@ def _build(recipe: recipes.Recipe, target: Path, progress: Progress) -> None:
     progress.done("ready")
 
 
-def _bootstrap(
+def bootstrap(
     recipe: recipes.Recipe, site: mirror.Mirror, keyring: Path, tree: Path, progress: Progress
 ) -> None:
+    """A tree with the recipe's packages and no other file of its. Raises VmError."""
     suites = (recipe.suite, f"{recipe.suite}-updates", f"{recipe.suite}-security")
     # In namespaces of its own: what it mounts in the tree is never seen from outside, and an
     # interrupted build leaves no process behind.
@@ -71,7 +72,7 @@ def _bootstrap(
     command += ["env", f"TMPDIR={tree.parent}", f"APT_CONFIG={_no_keys(tree.parent)}"]
     command += ["mmdebstrap", "--mode=root", "--format=directory", "--variant=apt"]
     command += ["--verbose"]
-    command += ["--include=" + ",".join(recipe.packages)]
+    command += [f"--include={package}" for package in recipe.packages]
     command += [f"--aptopt={option}" for option in mirror.apt_options()]
     command += ['--aptopt=APT::Install-Recommends "false"']
     command += [f"--dpkgopt=path-exclude={path}" for path in recipe.excludes]

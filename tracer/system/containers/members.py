@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 
 from tracer.containers import Container
 from tracer.system.containers.engines import Engines
+from tracer.system.netns import netns_inum
 from tracer.system.processes import all_pids
 
 _MOST = 256
@@ -16,9 +15,7 @@ _MOST = 256
 
 def netns_of(pid: int) -> int | None:
     """The inode number of a process's network namespace; None if it is gone or may not be seen."""
-    with suppress(OSError):
-        return os.stat(f"/proc/{pid}/ns/net").st_ino
-    return None
+    return netns_inum(f"/proc/{pid}/ns/net")
 
 
 def members(netns: Collection[int]) -> dict[int, list[int]]:

@@ -18,10 +18,12 @@ TAKES, PEAK = "million instructions", "peak memory"
 # No process of a shell may hold more descriptors than this many of a hundred thousand.
 HOLDERS, EACH = 10, 10_000
 
+LISTING = (sys.executable, "-m", "tracer", "sockets")
 COMMANDS = {
     "ss -nua": ("ss", "-nua"),
     "ss -nuap": ("ss", "-nuap"),
-    "udptrace sockets": (sys.executable, "-m", "tracer", "sockets"),
+    "udptrace sockets": LISTING,
+    "udptrace sockets, ss -nua's columns": (*LISTING, "--columns", "state,rx,tx,local,peer"),
 }
 
 

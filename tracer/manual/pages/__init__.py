@@ -1,0 +1,1 @@
+"""One file a subcommand: what its manual page says beyond --help."""

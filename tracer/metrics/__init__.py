@@ -1,0 +1,1 @@
+"""What a trace counts for Prometheus (docs/fleet.md), and the endpoint that serves it."""
