@@ -33,7 +33,7 @@ int hold(struct pt_regs *ctx) {
     u64 began = bpf_ktime_get_ns();
     volatile u32 *now = state.lookup(&zero);
     struct ballast *slow = ballast.lookup(&zero);
-    if (!now || !slow || *now != ARMED)
+    if (!now || !slow || *now != ARMED || bpf_get_current_pid_tgid() >> 32 != OWN)
         return 0;
     *now = HELD;
     #pragma clang loop unroll(disable)
@@ -51,14 +51,18 @@ int hold(struct pt_regs *ctx) {
 
 
 class Freezer:
-    """The probe, on every symbol given. Use it by `held`; two processors are needed."""
+    """The probe, on every symbol given. Use it by `held`; two processors are needed.
+
+    This process alone is held, with what is received while it sends: others' calls, and what the
+    kernel sends when a timer says so, would be taken for it.
+    """
 
     def __init__(self, *symbols: str) -> None:
         import bcc
 
         os.environ["BCC_KERNEL_SOURCE"] = str(bpf_dir() / "stubs")
         constants = {"ARMED": ARMED, "HELD": HELD, "RELEASED": RELEASED,
-                     "LIMIT_NS": _LIMIT_NS, "ROUNDS": _ROUNDS}  # fmt: skip
+                     "OWN": os.getpid(), "LIMIT_NS": _LIMIT_NS, "ROUNDS": _ROUNDS}  # fmt: skip
         flags = [f"-D{name}={value}" for name, value in constants.items()]
         self._bpf = bcc.BPF(text=_PROGRAM, cflags=[*flags, "-Wno-unused-command-line-argument"])
         for symbol in symbols:

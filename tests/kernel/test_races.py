@@ -37,8 +37,17 @@ SENT = 3
 
 
 @pytest.fixture(scope="module")
-def freezer(live: Live) -> Iterator[Freezer]:
-    freezer = Freezer("udp_v4_rehash", "udp_v6_rehash", "__skb_checksum_complete")
+def moving(live: Live) -> Iterator[Freezer]:
+    """Where connect() moves a socket in the table."""
+    freezer = Freezer("udp_v4_rehash", "udp_v6_rehash")
+    yield freezer
+    freezer.close()
+
+
+@pytest.fixture(scope="module")
+def missing(live: Live) -> Iterator[Freezer]:
+    """Between a lookup that found nothing and its ICMP: see `send_unchecked`."""
+    freezer = Freezer("__skb_checksum_complete")
     yield freezer
     freezer.close()
 
@@ -95,11 +104,11 @@ def _disconnect(sock: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_connect_race(live: Live, home: Namespace, freezer: Freezer, family: Family) -> None:
+def test_connect_race(live: Live, home: Namespace, moving: Freezer, family: Family) -> None:
     """The peer's datagrams miss the socket that is being connected to it, or nothing does."""
     server = home.udp(bind=(ANY[family], 7640), family=NUMBERS[family])
     client = home.udp(bind=(PEER[family], 6640), family=NUMBERS[family])
-    with freezer.held(partial(server.connect, (PEER[family], 6640))):
+    with moving.held(partial(server.connect, (PEER[family], 6640))):
         outcome = _send(home, client, server, (HERE[family], 7640))
     client.sendto(b"afterwards", (HERE[family], 7640))
     assert arrival(server) == b"afterwards"
@@ -123,12 +132,12 @@ def _told_as_race(live: Live, family: Family, port: int, outcome: Outcome) -> No
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_connect_race_lookalike_another_peer(
-    live: Live, home: Namespace, freezer: Freezer, family: Family
+    live: Live, home: Namespace, moving: Freezer, family: Family
 ) -> None:
     """What the connect() will refuse is refused, whether it comes in the middle or after."""
     server = home.udp(bind=(ANY[family], 7641), family=NUMBERS[family])
     other = home.udp(bind=(OTHER[family], 6641), family=NUMBERS[family])
-    with freezer.held(partial(server.connect, (PEER[family], 6641))):
+    with moving.held(partial(server.connect, (PEER[family], 6641))):
         outcome = _send(home, other, server, (HERE[family], 7641))
     other.sendto(b"afterwards", (HERE[family], 7641))
     incident = live.incident(
@@ -143,12 +152,12 @@ def test_connect_race_lookalike_another_peer(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_disconnect_race(live: Live, home: Namespace, freezer: Freezer, family: Family) -> None:
+def test_disconnect_race(live: Live, home: Namespace, moving: Freezer, family: Family) -> None:
     """connect(AF_UNSPEC) moves the socket back, through the same gap."""
     server = home.udp(bind=(ANY[family], 7642), family=NUMBERS[family])
     server.connect((PEER[family], 6642))
     client = home.udp(bind=(PEER[family], 6642), family=NUMBERS[family])
-    with freezer.held(partial(_disconnect, server)):
+    with moving.held(partial(_disconnect, server)):
         outcome = _send(home, client, server, (HERE[family], 7642))
     client.sendto(b"afterwards", (HERE[family], 7642))
     assert arrival(server) == b"afterwards"
@@ -157,9 +166,9 @@ def test_disconnect_race(live: Live, home: Namespace, freezer: Freezer, family: 
     server.close()
 
 
-def test_race(live: Live, home: Namespace, freezer: Freezer) -> None:
+def test_race(live: Live, home: Namespace, missing: Freezer) -> None:
     """A socket is bound between the lookup and the ICMP: it matches, and nothing shows why not."""
-    with freezer.held(partial(home.inside, partial(send_unchecked, 7643))):
+    with missing.held(partial(home.inside, partial(send_unchecked, 7643))):
         home.udp(bind=(HERE["ipv4"], 7643))
     incident = live.incident(dport=7643)
     assert incident["cause"] == "race"
@@ -169,9 +178,9 @@ def test_race(live: Live, home: Namespace, freezer: Freezer) -> None:
 
 
 def test_race_lookalike_what_appears_would_not_take_it(
-    live: Live, home: Namespace, freezer: Freezer
+    live: Live, home: Namespace, missing: Freezer
 ) -> None:
-    with freezer.held(partial(home.inside, partial(send_unchecked, 7644))):
+    with missing.held(partial(home.inside, partial(send_unchecked, 7644))):
         home.udp(bind=("127.0.0.2", 7644))
     assert live.incident(dport=7644)["cause"] == "local-address"
 
