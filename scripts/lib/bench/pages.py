@@ -1,6 +1,6 @@
 """The figures in the pages: README's table of costs, and a table a topic in docs/overhead.md.
 
-usage: python3 -m bench.pages, which writes what docs/overhead.json says into both
+usage: python3 -m bench.pages, which writes what scripts/lib/bench/figures.json says into both
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from tabulate import tabulate
 from bench.checkout import TOP
 from bench.figures import Figure, by_topic, load, table
 
-KEPT = TOP / "docs/overhead.json"
-"""Of the run that the pages tell of: `scripts/bench --json docs/overhead.json`."""
+KEPT = TOP / "scripts/lib/bench/figures.json"
+"""Of the run that the pages tell of: `scripts/bench --json scripts/lib/bench/figures.json`."""
 
 PLACE = re.compile(r"(<!-- figures: (?P<what>[^>]+) -->\n)(?P<table>.*?)(<!-- end -->)", re.DOTALL)
 
