@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,9 @@ CROWD = 200
 
 BURST = 120_000
 """Nodes that may be visited at once: bpf/walk.c."""
+
+RATE = 20_000
+"""... and a second after that."""
 
 UNREAD = f"the {CROWD} sockets of the port's hash slot were not read at the miss"
 
@@ -47,16 +51,19 @@ def test_a_scan_uses_the_budget_up_lookalike_it_does_not(trace: Live, box: Names
 def test_a_scan_uses_the_budget_up(trace: Live, box: Namespace) -> None:
     number = 1500
     with crowd(box, (LO, 7531 + SLOTS), [peer(n, 6530) for n in range(CROWD)]):
+        began = time.monotonic()
         _scan(box, 7531, number)
+        took = time.monotonic() - began
         wait_for(lambda: len(trace.incidents(dport=7531)) == number, "every miss")
     incidents = trace.incidents(dport=7531)
     assert {incident["cause"] for incident in incidents} == {"no-socket"}
     walked = [i for i in incidents if i["lookup"]["visited"]]
-    assert BURST // CROWD - 100 <= len(walked) < number
+    # Emulated on a busy machine the scan can be so slow that the budget nearly keeps up with it.
+    assert BURST // CROWD - 100 <= len(walked) <= (BURST + RATE * took) / CROWD + 1
     assert all(i["caveats"] == [] for i in walked)
     said = [" ".join(i["caveats"]) for i in incidents if not i["lookup"]["visited"]]
     assert all(text.startswith(UNREAD) for text in said)
-    assert any("shows no others on the port" in text for text in said)
+    assert not said or any("shows no others on the port" in text for text in said)
 
 
 def _scan(box: Namespace, port: int, sources: int) -> None:
