@@ -36,7 +36,7 @@ for number in range(101):
     if os.fork() == 0:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind(("127.0.0.1", 6810))
-        sock.sendto(b"refused", ("127.0.0.1", 7810))
+        sock.sendto(b"refused", ("127.0.0.1", 8210))
         os._exit(0)
     os.wait()
 """
@@ -67,12 +67,12 @@ def goes_on(trace: Live, box: Namespace, port: int) -> Json:
 
 
 def test_two_at_once_see_the_same(live: Live, second: Live, box: Namespace) -> None:
-    server = box.udp(bind=(LO, 7801), connect=(LO, 6801))
+    server = box.udp(bind=(LO, 8201), connect=(LO, 6801))
     sender = box.udp(bind=(LO, 6802))
     for _ in range(17):
-        sender.sendto(b"refused", (LO, 7801))
+        sender.sendto(b"refused", (LO, 8201))
     for trace in (live, second):
-        incident = trace.incident(dport=7801, count=17)
+        incident = trace.incident(dport=8201, count=17)
         assert (incident["cause"], incident["count"]) == ("remote-port", 17)
         assert incident["socket"]["inode"] == os.fstat(server.fileno()).st_ino
         assert incident["lookup"]["passes"] == 2
@@ -97,8 +97,8 @@ def test_another_tool_on_the_same_probes(second: Live, box: Namespace, tmp_path:
     with _bpftrace(tmp_path, f"{tool} kretprobe:udp4_lib_lookup2* {{ @looked = count(); }}"):
         sender = box.udp(bind=(LO, 6803))
         for _ in range(13):
-            sender.sendto(b"refused", (LO, 7803))
-        incident = second.incident(dport=7803, count=13)
+            sender.sendto(b"refused", (LO, 8203))
+        incident = second.incident(dport=8203, count=13)
     assert (incident["cause"], incident["count"]) == ("no-socket", 13)
     assert incident["certain"] is True, incident["caveats"]
     assert incident["lookup"]["passes"] == 2
@@ -113,18 +113,18 @@ def test_another_tool_on_the_same_probes(second: Live, box: Namespace, tmp_path:
 def test_a_namespace_is_deleted_under_it(second: Live, box: Namespace) -> None:
     """What it refused is told with its name all the same; the next has no part in it."""
     with Namespace("gone") as gone:
-        gone.udp(bind=(LO, 7804), connect=(LO, 6999))
-        gone.udp(bind=(LO, 6804)).sendto(b"refused", (LO, 7804))
-    incident = second.incident(dport=7804)
+        gone.udp(bind=(LO, 8204), connect=(LO, 6999))
+        gone.udp(bind=(LO, 6804)).sendto(b"refused", (LO, 8204))
+    incident = second.incident(dport=8204)
     assert incident["cause"] == "remote-port"
     assert incident["netns"]["inum"] == gone.inum
-    goes_on(second, box, 7805)
+    goes_on(second, box, 8205)
 
 
 def test_a_process_is_killed_under_it(second: Live, box: Namespace) -> None:
     """By whom its socket was closed is known, though nobody called close()."""
     code = (
-        "import socket; s = socket.socket(2, 2); s.bind(('127.0.0.1', 7806)); print(flush=True);"
+        "import socket; s = socket.socket(2, 2); s.bind(('127.0.0.1', 8206)); print(flush=True);"
         " s.recv(9)"
     )
     server = box.inside(lambda: subprocess.Popen(["python3", "-c", code], stdout=subprocess.PIPE))
@@ -133,8 +133,8 @@ def test_a_process_is_killed_under_it(second: Live, box: Namespace) -> None:
     server.kill()
     server.wait()
     server.stdout.close()
-    box.udp(bind=(LO, 6806)).sendto(b"refused", (LO, 7806))
-    incident = second.incident(dport=7806)
+    box.udp(bind=(LO, 6806)).sendto(b"refused", (LO, 8206))
+    incident = second.incident(dport=8206)
     assert incident["cause"] == "closed"
     assert incident["socket"]["closed"]["by"]["pid"] == server.pid
 
@@ -142,10 +142,10 @@ def test_a_process_is_killed_under_it(second: Live, box: Namespace) -> None:
 def test_processes_are_gone_before_they_can_be_looked_up(second: Live, box: Namespace) -> None:
     """Each has the same ends; each call tells who it was, and /proc need not."""
     box.run("python3", "-c", SHORT_LIVED)
-    incident = second.incident(dport=7810, count=101)
+    incident = second.incident(dport=8210, count=101)
     assert incident["count"] == 101
     assert incident["origin"] is None or incident["origin"]["closed"] is not None
-    goes_on(second, box, 7811)
+    goes_on(second, box, 8211)
 
 
 @contextmanager
@@ -160,12 +160,12 @@ def _clock_set(seconds: int) -> Iterator[None]:
 
 def test_the_clock_is_set(second: Live, box: Namespace) -> None:
     """Times are by the clock as it was at the miss; what is told in order stays in order."""
-    first = goes_on(second, box, 7812)
+    first = goes_on(second, box, 8212)
     with _clock_set(STEP_S):
         wait_for(lambda: _steps(second) == 1, "the step forward")
-        later = goes_on(second, box, 7813)
+        later = goes_on(second, box, 8213)
     wait_for(lambda: _steps(second) == 2, "the step back")
-    last = goes_on(second, box, 7814)
+    last = goes_on(second, box, 8214)
     assert first["mono_ns"] < later["mono_ns"] < last["mono_ns"]
     assert first["time"] < last["time"] < later["time"]
     elapsed = (later["mono_ns"] - first["mono_ns"]) / 1e9
@@ -215,7 +215,7 @@ def test_killed_it_leaves_nothing_behind(
     assert objects().programs > before.programs
     second.stop(signal.SIGKILL)
     wait_for(lambda: objects() == before, lambda: f"{before}: {objects()}")
-    goes_on(live, box, 7815)
+    goes_on(live, box, 8215)
     replayed = run("replay", str(second.recording))
     assert replayed.returncode == 0
     assert "there is no end record" in " ".join(replayed.stderr.split()), replayed.stderr

@@ -43,7 +43,7 @@ def _wrapped(how: str) -> Iterator[tuple[Namespace, Namespace]]:
         yield left, right
 
 
-@pytest.mark.parametrize(("how", "port"), [(how, 7830 + n) for n, how in enumerate(WRAPPINGS)])
+@pytest.mark.parametrize(("how", "port"), [(how, 8130 + n) for n, how in enumerate(WRAPPINGS)])
 def test_vlans_and_tunnels(live: Live, how: str, port: int) -> None:
     """The datagram within is what missed, on the interface that unwrapped it."""
     with _wrapped(WRAPPINGS[how]) as (left, right):
@@ -67,8 +67,8 @@ def test_a_jumbo_frame(live: Live) -> None:
         link(left, right)
         for namespace, end in ((left, 1), (right, 2)):
             namespace.ip("link set eth0 mtu 9000", f"address add 10.78.0.{end}/24 dev eth0")
-        left.udp(bind=("10.78.0.1", 6821)).sendto(bytes(8900), ("10.78.0.2", 7821))
-        incident = live.incident(dport=7821)
+        left.udp(bind=("10.78.0.1", 6821)).sendto(bytes(8900), ("10.78.0.2", 8121))
+        incident = live.incident(dport=8121)
         assert (incident["cause"], incident["count"]) == ("no-socket", 1)
         assert incident["datagram"]["length"] == 8908
 
@@ -77,8 +77,8 @@ def test_no_checksum(live: Live, box: Namespace) -> None:
     """Zero is none, which IPv4 allows: the datagram is as good as any."""
     sender = box.udp(bind=("127.0.0.1", 6822))
     sender.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
-    sender.sendto(b"bare", ("127.0.0.1", 7822))
-    incident = live.incident(dport=7822)
+    sender.sendto(b"bare", ("127.0.0.1", 8122))
+    incident = live.incident(dport=8122)
     assert (incident["cause"], incident["count"]) == ("no-socket", 1)
     assert incident["lookup"]["passes"] == 2
 
@@ -117,15 +117,15 @@ def test_headers_that_lie(live: Live, box: Namespace) -> None:
         box.run("nft", "add chain ip t c { type filter hook input priority 0; }")
         box.run("nft", f"add rule ip t c ip saddr {FAR} ip length != 28-60 counter reject")
         far.send(_packet(_sealed(b"\x1a\xa4")))  # half of a UDP header
-        far.send(_packet(_udp(6823, 7823, 900, b"shorter")))
-        far.send(_packet(_udp(6823, 7823, 7)))  # shorter than its own header
-        far.send(_packet(_udp(6824, 7824, 8 + 2, b"more than it says")))
-        far.send(_packet(_udp(6825, 7825, 8), options=b"\x01" * 40))  # as many as there can be
-        incident = live.incident(dport=7825)
+        far.send(_packet(_udp(6823, 8123, 900, b"shorter")))
+        far.send(_packet(_udp(6823, 8123, 7)))  # shorter than its own header
+        far.send(_packet(_udp(6824, 8124, 8 + 2, b"more than it says")))
+        far.send(_packet(_udp(6825, 8125, 8), options=b"\x01" * 40))  # as many as there can be
+        incident = live.incident(dport=8125)
         assert (incident["cause"], incident["datagram"]["sport"]) == ("rejected", 6825)
         assert incident["datagram"]["length"] == 8
         assert "counter packets 2" in box.run("nft", "list", "ruleset")
         assert box.counters()["IcmpMsgOutType3"] >= 2  # the half one was answered as well
     finally:
         far.close()
-    assert {i["datagram"]["dport"] for i in live.incidents(src=FAR)} <= {7824, 7825}
+    assert {i["datagram"]["dport"] for i in live.incidents(src=FAR)} <= {8124, 8125}

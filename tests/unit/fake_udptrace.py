@@ -30,6 +30,7 @@ class Phases:
     """As tracer.kernel.session.Phases."""
 
     taken: list[tuple[str, float]] = field(default_factory=lambda: [("compile", 0.25)])
+    compiler_mb: float | None = 119.0
 
 
 class Session:

@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -659,8 +660,9 @@ def test_doctor_as_json_says_the_same_as_its_exit_code() -> None:
 
 def test_verbose_tells_the_phases() -> None:
     done = run("--verbose", "--duration", "0.1", command=FAKE)
-    for words in ("compile: 0.25 s", "probes: connect, icmp", "ready after", "peak memory"):
+    for words in ("compile: 0.25 s", "ended: 119 MB", "probes: connect, icmp", "ready after"):
         assert words in done.stderr
+    assert re.search(r", peak memory \d\d+ MB$", done.stderr, re.MULTILINE)
     assert "without autobind: no such symbol" in done.stderr
 
 

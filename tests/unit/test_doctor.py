@@ -60,7 +60,7 @@ class Machine:
     seen: set[str] = field(default_factory=lambda: set(SEEN))
     charges_memlock: bool = False
     ftrace: Callable[[bool], Finding] = lambda works: ok("ftrace", "switched on")
-    cached: bool = False
+    compiler_mb: float | None = 119.0
     closed: int = 0
     iterator: StartError | OSError | None = None
     listed: bytes = b""

@@ -68,7 +68,7 @@ def test_without_rights_nothing_is_compiled(machine: pytest.MonkeyPatch) -> None
     ],
 )
 def test_what_does_not_load(machine: pytest.MonkeyPatch, loaded: Loaded, why: str) -> None:
-    machine.setattr(iterator, "compiled", lambda *given: Compiled(Bytecode((), {}), cached=True))
+    machine.setattr(iterator, "compiled", lambda *given: Compiled(Bytecode((), {}), None))
     machine.setattr(iterator, "Loaded", lambda code: loaded)
     machine.setattr(iterator, "library", lambda: ctypes.CDLL(None))
     machine.setattr(features, "LOCKDOWN", features.SYSFS / "none")

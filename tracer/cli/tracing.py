@@ -140,6 +140,8 @@ def _open_session(options: TraceOptions) -> Session:
     if options.verbose:
         for name, seconds in phases.taken:
             say(f"{name}: {seconds:.2f} s")
+        if phases.compiler_mb is not None:
+            say(f"memory of the compiler, which has ended: {phases.compiler_mb:.0f} MB")
         say(f"probes: {', '.join(session.probes)}")
         for name, reason in session.missing:
             say(f"without {name}: {reason}")

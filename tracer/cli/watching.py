@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import resource
+import re
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracer.cli.streams import say, show, tell
@@ -149,9 +150,7 @@ def _view(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
 
 
 def _peak_memory() -> str:
-    """This process's, and that of the largest child: the compiler, if one was needed."""
-    own, child = (
-        resource.getrusage(who).ru_maxrss * 1024 / 1e6
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return f"{own:.0f} MB" + (f" ({child:.0f} MB while compiling)" if child > own else "")
+    """Of this process; getrusage() tells of the one that started it where that was larger."""
+    status = Path("/proc/self/status").read_text()
+    kilobytes = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return f"{int(kilobytes[1]) * 1024 / 1e6:.0f} MB" if kilobytes else "not known"

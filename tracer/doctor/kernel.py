@@ -74,7 +74,7 @@ def memlock(limit: int, loaded: bool) -> Iterator[Finding]:
 
 def program(program: Program) -> Finding:
     """The probes' C source."""
-    when = f" by an earlier start ({cache.DIRECTORY})" if program.cached else ""
+    when = f" by an earlier start ({cache.DIRECTORY})" if program.compiler_mb is None else ""
     return ok("BPF program", f"compiled{when} without kernel headers; maps made")
 
 

@@ -6,12 +6,20 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from typing import NamedTuple
 
 from tracer.errors import StartError
 from tracer.kernel import features
 
 
-def in_child(what: str, work: Callable[[], bytes]) -> bytes:
+class Made(NamedTuple):
+    """What a child made, and how much memory it took at most, in megabytes."""
+
+    content: bytes
+    peak_mb: float
+
+
+def in_child(what: str, work: Callable[[], bytes]) -> Made:
     """The bytes that ``work`` returns. Raises StartError when it does, or when the child dies.
 
     ``what`` is what cannot be done then.
@@ -29,8 +37,9 @@ def in_child(what: str, work: Callable[[], bytes]) -> bytes:
         os.kill(child, signal.SIGKILL)
         raise
     finally:
-        _, status = os.waitpid(child, 0)
-    return _result(answer, what, os.waitstatus_to_exitcode(status))
+        _, status, usage = os.wait4(child, 0)
+    content = _result(answer, what, os.waitstatus_to_exitcode(status))
+    return Made(content, usage.ru_maxrss * 1024 / 1e6)
 
 
 def _answer(writer: int, what: str, work: Callable[[], bytes]) -> None:

@@ -22,10 +22,11 @@ _CANNOT = "the probes cannot be compiled"
 
 @dataclass(frozen=True)
 class Compiled:
-    """The bytecode of a source; ``cached``: it was compiled by an earlier start."""
+    """The bytecode of a source."""
 
     code: Bytecode
-    cached: bool
+    peak_mb: float | None
+    """Memory that the compiler took at most; None: an earlier start has compiled it."""
 
 
 def import_bcc() -> Any:
@@ -58,12 +59,12 @@ def compiled(main: str, constants: dict[str, int]) -> Compiled:
     kept = cache.read(key)
     if kept is not None:
         try:
-            return Compiled(bytecode.decode(kept), cached=True)
+            return Compiled(bytecode.decode(kept), None)
         except ValueError:
             pass  # of another version of this code: made again
     made = in_child(_CANNOT, lambda: _compile(source, constants).encode())
-    cache.write(key, made)
-    return Compiled(bytecode.decode(made), cached=False)
+    cache.write(key, made.content)
+    return Compiled(bytecode.decode(made.content), made.peak_mb)
 
 
 def _key(source: str, constants: dict[str, int]) -> str:

@@ -64,8 +64,8 @@ class Program:
 
     def __init__(self, layout: dict[str, int], variant: Variant) -> None:
         made = compiled("udptrace.c", {**layout, **_constants(variant)})
-        self.cached = made.cached
-        """It was compiled by an earlier start."""
+        self.compiler_mb = made.peak_mb
+        """Memory that compiling took; None: an earlier start has done it."""
         self._loaded = Loaded(made.code)
         try:
             self._events = RingBuffer(self._loaded.map("events"), BATCH)

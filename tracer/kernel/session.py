@@ -26,9 +26,12 @@ _BUFFER_RECORDS = 32 * BATCH
 
 @dataclass
 class Phases:
-    """How long each step of the start took: (name, seconds), in order."""
+    """What the steps of the start took."""
 
     taken: list[tuple[str, float]] = field(default_factory=list)
+    """(name, seconds), in order."""
+    compiler_mb: float | None = None
+    """Memory, in a process that has ended; None: nothing was compiled."""
     _last: float = field(default_factory=time.monotonic)
 
     def done(self, name: str) -> None:
@@ -59,7 +62,8 @@ class Session:
             require_states(layout)
         phases.done("read BTF")
         self._program = Program(layout, variant)
-        phases.done("take the compiled probes" if self._program.cached else "compile")
+        phases.compiler_mb = self._program.compiler_mb
+        phases.done("take the compiled probes" if phases.compiler_mb is None else "compile")
         self.probes: tuple[str, ...] = ()
         """The kernel functions probed, as the symbols they are on; all proven."""
         self.unproven: tuple[str, ...] = ()
