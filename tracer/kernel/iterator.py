@@ -14,6 +14,7 @@ from tracer.kernel.capabilities import summary
 from tracer.kernel.compiler import compiled
 from tracer.kernel.layout import iterator_definitions
 from tracer.kernel.loader import TRACING, Loaded, library
+from tracer.kernel.maps import checked, last_error
 
 _PROGRAM = "bpf_iter__udp"  # BCC and the kernel know the kind of iterator by this name
 _READ_BYTES = 256 << 10
@@ -45,10 +46,7 @@ class SocketIterator:
 
         Raises OSError.
         """
-        iterator = self._create(self._link)
-        if iterator < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+        iterator = checked(self._create(self._link))
         with open(iterator, "rb", buffering=0) as file:
             return b"".join(iter(lambda: file.read(_READ_BYTES), b""))
 
@@ -71,6 +69,6 @@ class SocketIterator:
         create.argtypes = (ctypes.c_int,)
         link = int(attach(program, None, 0))
         if link < 0:
-            why = os.strerror(ctypes.get_errno())
-            raise StartError(f"the socket iterator cannot be attached: {why}", features.REPORT_IT)
+            why = f"the socket iterator cannot be attached: {last_error().strerror}"
+            raise StartError(why, features.REPORT_IT)
         return create, link

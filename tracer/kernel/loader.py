@@ -6,7 +6,6 @@ That is libbcc_bpf, the part of BCC without its compiler: loading it takes no ti
 from __future__ import annotations
 
 import ctypes
-import errno
 import functools
 import os
 from contextlib import closing, suppress
@@ -16,7 +15,7 @@ from tracer.kernel import features
 from tracer.kernel.btf import Btf
 from tracer.kernel.bytecode import Bytecode, renumber
 from tracer.kernel.layout import charges_memlock
-from tracer.kernel.maps import Map
+from tracer.kernel.maps import Map, checked, last_error
 from tracer.kernel.quiet import captured_stderr
 
 KPROBE = 2
@@ -81,7 +80,7 @@ class Loaded:
                 handle = self._library.bcc_prog_load(
                     kind, name.encode(), code, len(code), _LICENSE, 0, 0, None, 0
                 )
-            self._programs[name] = _checked(handle)
+            self._programs[name] = checked(handle)
         return self._programs[name]
 
     def attach(self, symbol: str, program: int, at_return: bool) -> None:
@@ -94,7 +93,7 @@ class Loaded:
             event = self._library.bpf_attach_kprobe(
                 program, int(at_return), f"{kind}_{symbol}".encode(), symbol.encode(), 0, 0
             )
-        self._attached.append(_checked(event))
+        self._attached.append(checked(event))
 
     def detach(self, kept: int = 0) -> None:
         """Take away all that was attached but for the first ``kept``."""
@@ -131,8 +130,7 @@ class RingBuffer:
         self._taker = _Sample(self._take)  # the library keeps no reference of its own
         self._ring = self._library.bpf_new_ringbuf(ring.fd, self._taker, None)
         if not self._ring:
-            number = ctypes.get_errno()
-            raise _not_made(OSError(number, os.strerror(number)))
+            raise _not_made(last_error())
 
     def poll(self, timeout_ms: int) -> list[bytes]:
         """Wait for records at most so long (milliseconds), and take all, up to `batch`."""
@@ -165,13 +163,6 @@ def remedy(why: str) -> str:
 def _not_made(error: OSError) -> StartError:
     why = f"the probes' maps cannot be made ({error.strerror})"
     return StartError(why, remedy(why))
-
-
-def _checked(handle: int) -> int:
-    if handle < 0:
-        number = ctypes.get_errno() or errno.EINVAL
-        raise OSError(number, os.strerror(number))
-    return handle
 
 
 def _declared(made: ctypes.CDLL) -> ctypes.CDLL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,16 +32,16 @@ class Map:
         # Each processor's value begins at a multiple of 8.
         per_cpu = -(-shape.value_size // 8) * 8 * possible_processors()
         self._value_size = per_cpu if shape.kind in _PER_CPU else shape.value_size
-        self.fd: int = library.bcc_create_map(
-            shape.kind,
-            shape.name.encode(),
-            shape.key_size,
-            shape.value_size,
-            shape.entries,
-            shape.flags,
+        self.fd = checked(
+            library.bcc_create_map(
+                shape.kind,
+                shape.name.encode(),
+                shape.key_size,
+                shape.value_size,
+                shape.entries,
+                shape.flags,
+            )
         )
-        if self.fd < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def read(self, key: Any, value: Any) -> bool:
         """Fill in ``value``, an array of one for each processor in a per-CPU map; False: no key."""
@@ -54,8 +55,7 @@ class Map:
         self._check(key, self._key_size)
         self._check(value, self._value_size)
         key_at, value_at = ctypes.byref(key), ctypes.byref(value)
-        if self._library.bpf_update_elem(self.fd, key_at, value_at, 0) < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        checked(self._library.bpf_update_elem(self.fd, key_at, value_at, 0))
 
     def remove(self, key: Any) -> None:
         """Take it out; one that is gone already is no error."""
@@ -81,9 +81,9 @@ class Map:
         found, after = ctypes.c_uint32(self._entries), ctypes.c_uint32()
         places = (ctypes.byref(item) for item in (after, keys, values, found))
         if self._library.bpf_lookup_batch(self.fd, None, *places) < 0:
-            number = ctypes.get_errno()
-            if number != errno.ENOENT:  # ... is the end
-                raise OSError(number, os.strerror(number))
+            error = last_error()
+            if error.errno != errno.ENOENT:  # ... is the end
+                raise error
         return zip(keys[: found.value], values[: found.value], strict=True)
 
     def close(self) -> None:
@@ -96,6 +96,20 @@ class Map:
             raise ValueError(f"{type(value).__name__} has not the map's {size} bytes")
 
 
+def checked(result: int) -> int:
+    """What BCC's library returned. Raises OSError when that is less than 0."""
+    if result < 0:
+        raise last_error()
+    return result
+
+
+def last_error() -> OSError:
+    """Why the last call of BCC's library failed."""
+    number = ctypes.get_errno() or errno.EINVAL
+    return OSError(number, os.strerror(number))
+
+
+@functools.lru_cache(maxsize=1)  # the kernel settles it when it boots
 def possible_processors() -> int:
     """As many values as a per-CPU map has of each key."""
     ranges = Path("/sys/devices/system/cpu/possible").read_text().strip().split(",")
