@@ -374,6 +374,16 @@ class MissCount:
 
 
 @frozen
+class Expired:
+    """The kernel has dropped the counters of all that last missed ``before``: what misses again is
+    counted anew. All misses up to ``time`` that it counted are in the log before this."""
+
+    kind: ClassVar[str] = "expired"
+    time: int
+    before: int
+
+
+@frozen
 class SocketSeen:
     """A socket found in a dump (udp_diag), at the start or when asked for later."""
 
@@ -601,6 +611,7 @@ Event = (
     | PortDump
     | IcmpFate
     | MissCount
+    | Expired
     | SocketSeen
     | Owners
     | NetnsInfo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from tracer.events import MissCount
+from tracer.events import Expired, MissCount
 from tracer.kernel.misses import IDLE_NS, MissTable
 from tracer.wire import MissKey, MissValue
 
@@ -79,8 +79,9 @@ def test_an_idle_key_makes_room_only_after_its_count_was_reported() -> None:
     late = 1000 + IDLE_NS + 1
     assert totals(table, late) == [(53, 17)]
     assert 53 in fake.entries
-    assert totals(table, late) == []
+    assert table.read(late) == [Expired(late, late - IDLE_NS)]
     assert 53 not in fake.entries
+    assert table.read(late + 1) == []
 
 
 def test_a_key_that_came_back_is_a_new_first_time() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from tracer.events import Event, MissCount
+from tracer.events import Event, Expired, MissCount
 from tracer.wire import MissKey, MissValue, decode_count
 
 # A key that has not missed for so long makes room; should it miss again, it is a new first time.
@@ -31,21 +31,25 @@ class MissTable:
         self._reported: dict[bytes, tuple[int, ...]] = {}
 
     def read(self, now: int, fates_known: bool = True) -> list[Event]:
-        """MissCount for each key whose count is not yet known, at ``now`` (monotonic ns).
+        """MissCount for each key whose count is not yet known, at ``now`` (monotonic ns); then
+        Expired, if keys were dropped.
 
         Without ``fates_known`` the counts of ICMPs sent and limited are left out.
         """
         events: list[Event] = []
+        idle = now - IDLE_NS
+        dropped = False
         for key, value in self._table.misses():
             name = bytes(key)
             if self._is_news(name, value):
                 self._reported[name] = _state(value)
                 event = decode_count(key, value, now)
                 events.append(event if fates_known else replace(event, sent=None, limited=None))
-            elif now - value.last_ns > IDLE_NS:
+            elif value.last_ns < idle:
                 self._table.forget_miss(key)
                 self._reported.pop(name, None)
-        return events
+                dropped = True
+        return [*events, Expired(now, idle)] if dropped else events
 
     def forget(self, own: Callable[[MissCount], bool]) -> None:
         """Drop the keys that are the self-test's own."""
