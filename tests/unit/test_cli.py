@@ -525,6 +525,16 @@ def test_a_signal_ends_it_with_the_summary(
     assert last.reason == reason
 
 
+def test_memory_runs_out(tmp_path: Path) -> None:
+    """What was recorded until then is kept, and ends with the reason."""
+    path = tmp_path / "kept.jsonl"
+    done = run("record", "-w", str(path), command=FAKE, env={"FAKE_SESSION": "exhausted"})
+    assert failed(done, 1).startswith("out of memory: see `ulimit -v`")
+    last = read(path)[-1]
+    assert isinstance(last, End)
+    assert last.reason == "failed: MemoryError"
+
+
 def test_nobody_reads_what_it_says(live: Callable[..., subprocess.Popen[str]]) -> None:
     """A pipe, or a terminal that is gone: the exit code is that of the trace."""
     process = live("-f", "json", env={"FAKE_SESSION": "silent"})
@@ -532,6 +542,22 @@ def test_nobody_reads_what_it_says(live: Callable[..., subprocess.Popen[str]]) -
     process.stderr.close()
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 0
+
+
+def test_a_terminal_that_is_gone_is_a_reader_that_has_enough(
+    live: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """Without the signal, as under nohup and setsid; a disk's error would be told."""
+    path = tmp_path / "kept.jsonl"
+    terminal, child = pty.openpty()
+    process = live("-w", str(path), stdout=child)
+    os.close(child)
+    os.close(terminal)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    last = read(path)[-1]
+    assert isinstance(last, End)
+    assert last.reason == "output closed"
 
 
 def test_an_ignored_hangup_stays_ignored(live: Callable[..., subprocess.Popen[str]]) -> None:
@@ -549,20 +575,57 @@ def test_incidents_are_seen_at_once(live: Callable[..., subprocess.Popen[str]]) 
     assert kinds == ["header", "incident", "incident", "incident"]
 
 
-def test_a_live_reader_that_has_enough_ends_it(
-    live: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
-    path = tmp_path / "kept.jsonl"
-    process = live("-f", "json", "-w", str(path))
+def _stop_reading(process: subprocess.Popen[str]) -> None:
+    """Read a line, and close the pipe."""
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
     process.stdout = None
+
+
+@pytest.mark.parametrize("session", ["silent", "busy"])
+@pytest.mark.parametrize("command", [("live",), ("states",), ("top", "--interval", "1")])
+def test_a_live_reader_that_has_enough_ends_it(
+    live: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    command: tuple[str, ...],
+    session: str,
+) -> None:
+    """Whether there is more to show or not."""
+    process = live(*command, "-f", "json", env={"FAKE_SESSION": session})
+    _stop_reading(process)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "rror" not in errors
-    with Reader(str(path)) as reader:
-        assert list(reader)[-1].kind == "end"
+
+
+def test_what_was_seen_when_the_reader_had_enough_is_in_the_recording_and_the_summary(
+    live: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    path = tmp_path / "kept.jsonl"
+    process = live("-f", "json", "-w", str(path), env={"FAKE_SESSION": "busy"})
+    _stop_reading(process)
+    _, errors = process.communicate(timeout=30)
+    last = read(path)[-1]
+    assert isinstance(last, End)
+    assert last.reason == "output closed"
+    assert errors == run("replay", str(path)).stderr
+
+
+def test_a_mere_recording_has_no_reader_to_lose(
+    live: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    path = tmp_path / "kept.jsonl"
+    process = live("record", "-w", str(path))
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    wait_until(lambda: len(path.read_bytes().splitlines()) > 100)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    last = read(path)[-1]
+    assert isinstance(last, End)
+    assert last.reason == "interrupted"
 
 
 def test_a_killed_trace_loses_a_second_at_most(
