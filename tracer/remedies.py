@@ -5,6 +5,8 @@ A remedy names the addresses, the processes and the commands, with the reason in
 
 from __future__ import annotations
 
+from shlex import quote
+
 from tracer.addresses import ANY4, ANY6, endpoint, is_loopback
 from tracer.advice import tied_by_connect
 from tracer.causes import Cause
@@ -267,7 +269,7 @@ def _pktinfo(incident: Incident) -> str:
 def _netcat(socket: Socket, address: str) -> str:
     """The option, where the program is known."""
     netcat = any(process.comm in _NETCATS for process in socket.processes)
-    return f" (nc -s {address})" if netcat else ""
+    return f" (nc -s {quote(address)})" if netcat else ""
 
 
 # The interface
@@ -284,7 +286,7 @@ def _use_the_device(incident: Incident, socket: Socket, check: Mismatch) -> str:
     if check.socket == "unbound":
         return (
             f"{device} is a VRF, which a socket bound to no interface does not hear: bind it "
-            f"to {device} (SO_BINDTODEVICE, or start it with ip vrf exec {device}), or set "
+            f"to {device} (SO_BINDTODEVICE, or start it with ip vrf exec {quote(device)}), or set "
             f"net.ipv4.udp_l3mdev_accept=1 in {_where(incident)}"
         )
     if call in ("connect", "bind"):
@@ -374,12 +376,12 @@ def _ask_the_filter(incident: Incident) -> str:
     if caller.startswith(_NO_NEIGHBOUR):
         return (
             f"nobody answers for {dst} on its link: look whether it is up, then at {enter}ip neigh "
-            f"and {enter}ip route get {dst}"
+            f"and {enter}ip route get {quote(dst)}"
         )
     if caller.startswith(_NO_ROUTE):
         return (
             f"{where} has no route to {dst}, or one that refuses: "
-            f"{enter}ip route get {dst} says what there is"
+            f"{enter}ip route get {quote(dst)} says what there is"
         )
     if caller.startswith("nft_reject"):
         family = _NFT_FAMILIES.get(caller.removeprefix("nft_reject_").partition("_")[0], "")

@@ -89,6 +89,24 @@ def test_a_vrf_is_explained() -> None:
     )
 
 
+def test_a_name_in_a_command_is_one_word_of_it() -> None:
+    """Root pastes it: whoever has a namespace of his own chooses what its VRF is called."""
+    datagram = gram("10.0.0.9:4000", "10.0.0.1:53", ifindex=9, sdif=2, ifname="a;reboot")
+    (advice,) = only(miss(1000, datagram, sock("0.0.0.0:53"))).advice
+    assert "start it with ip vrf exec 'a;reboot')" in advice
+    named = namespace(1, HOST, "$(reboot)")
+    (advice,) = only(named, miss(1000, gram("10.0.0.9:4000", "10.0.0.1:53"))).advice
+    assert "ip netns exec '$(reboot)' ss -uanp" in advice
+
+
+def test_a_made_up_address_in_a_command_is_one_word_of_it() -> None:
+    """A recording may have anything for one."""
+    unreachable = miss(1000, gram("10.0.0.9:4000", "10.0.0.1:53"), proven=False, caller="ip_error")
+    made_up = replace(unreachable, datagram=replace(unreachable.datagram, dst="`reboot`"))
+    (advice,) = only(made_up).advice
+    assert advice.endswith("ip route get '`reboot`' says what there is")
+
+
 def test_a_wildcard_socket_tied_by_its_connect() -> None:
     tied = sock("10.0.0.2:53", "10.0.0.9:4000", inode=7)
     (advice,) = refused(tied, connect(1, sock("0.0.0.0:53", inode=7), tied)).advice
