@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_cli import wait_until
+from tests.unit.command import wait_until
 from tests.unit.test_packaging import FORBID_BCC
 from tracer.cli import completion
 from tracer.cli.main import COMMANDS, main
