@@ -22,13 +22,17 @@ from tracer.events import (
     SocketView,
     Translation,
 )
-from tracer.incident import (
+from tracer.incident import Nat
+from tracer.inhabitants import Inhabitants
+from tracer.match import Mismatch, is_connected
+from tracer.namespaces import Namespaces
+from tracer.naming import Names
+from tracer.parts import (
     Bind,
     Closed,
     Connect,
     KeptBy,
     LocalAndPeer,
-    Nat,
     Netns,
     Process,
     SetBy,
@@ -36,10 +40,6 @@ from tracer.incident import (
     Source,
     port_origin,
 )
-from tracer.inhabitants import Inhabitants
-from tracer.match import Mismatch, is_connected
-from tracer.namespaces import Namespaces
-from tracer.naming import Names
 from tracer.provenance import Field, History, Unseen, setting, value
 from tracer.socktable import SocketRecord, SocketTable
 from tracer.timefmt import NS, Anchor

@@ -11,8 +11,9 @@ from tracer.addresses import ANY4, ANY6, endpoint, is_loopback
 from tracer.advice import tied_by_connect
 from tracer.causes import Cause
 from tracer.describe import enter, forget_flows, label, netns_words
-from tracer.incident import Incident, SetBy, Socket
+from tracer.incident import Incident
 from tracer.match import Mismatch
+from tracer.parts import SetBy, Socket
 
 _NETCATS = ("nc", "ncat", "netcat", "nc.openbsd", "nc.traditional")
 

@@ -165,7 +165,9 @@ def test_its_files_run_out(second: Live, box: Namespace) -> None:
     with _no_more_files(second.process.pid), Namespace("poor") as poor:
         poor.udp(bind=(LO, 7216)).sendto(b"refused", (LO, 8216))
         incident = second.incident(dport=8216)
-        assert (incident["cause"], incident["netns"]["name"]) == ("no-socket", None)
+        assert incident["cause"] == "no-socket"
+        # Before Linux 5.12, without cookies, it has the name of the number's earlier namespace.
+        assert incident["netns"]["name"] != poor.name
         wait_for(lambda: "Too many open files: names, owners" in second.stderr(), second.stderr)
     assert goes_on(second, box, 8217)["netns"]["name"] == box.name
 

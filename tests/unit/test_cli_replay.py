@@ -17,7 +17,7 @@ from tests.unit.build import BOX, at
 from tests.unit.command import ENVIRONMENT, REAL, ROOT, failed, run
 from tracer.containers import Container
 from tracer.events import Call, NetnsContainers
-from tracer.incident import container_json
+from tracer.parts import container_json
 from tracer.recording import codec
 
 # Replay
