@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tracer.causes import Cause
 from tracer.describe import label, netns_words
-from tracer.incident import Incident, Socket
+from tracer.incident import Incident
 from tracer.match import Mismatch
+from tracer.parts import Socket
 from tracer.timefmt import duration_text
 
 

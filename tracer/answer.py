@@ -7,8 +7,9 @@ from typing import Literal
 
 from tracer.causes import Cause
 from tracer.events import Datagram
-from tracer.incident import SCHEMA, Json, Netns, Socket, datagram_json, mismatch_json
+from tracer.incident import SCHEMA, datagram_json, mismatch_json
 from tracer.match import Mismatch
+from tracer.parts import Json, Netns, Socket
 from tracer.timefmt import utc_text
 
 NOT_EXAMINED = (

@@ -29,12 +29,13 @@ from tracer.events import (
     SocketView,
     Walk,
 )
-from tracer.incident import Incident, Socket
+from tracer.incident import Incident
 from tracer.inhabitants import Inhabitants
 from tracer.judge import Judge, Verdict
 from tracer.match import Nearest, distance, measure, takes_part
 from tracer.namespaces import Namespaces
 from tracer.origin import Origin, OriginFinder
+from tracer.parts import Socket
 from tracer.socktable import SocketTable
 from tracer.system.arrival import Arrival
 from tracer.timefmt import Anchor

@@ -11,20 +11,11 @@ from tracer.describe import Describer
 from tracer.episode import Episode
 from tracer.errnos import errno_name
 from tracer.events import LOSSES, Header, Miss, SocketView
-from tracer.incident import (
-    Icmp,
-    IcmpStatus,
-    Incident,
-    Lookup,
-    NotTold,
-    SetBy,
-    Socket,
-    Told,
-    icmp_name,
-    is_soft,
-)
+from tracer.icmp import icmp_name, is_soft
+from tracer.incident import Icmp, IcmpStatus, Incident, Lookup, NotTold, Told
 from tracer.judge import Verdict
 from tracer.match import Mismatch, is_connected
+from tracer.parts import SetBy, Socket
 from tracer.remedies import advise
 from tracer.socktable import Ends, ends_of
 

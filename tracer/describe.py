@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from shlex import quote
 from typing import Literal, cast
 
 from tracer.addresses import endpoint, is_any
@@ -21,13 +22,17 @@ from tracer.events import (
     SocketView,
     Translation,
 )
-from tracer.incident import (
+from tracer.incident import Nat
+from tracer.inhabitants import Inhabitants
+from tracer.match import Mismatch, is_connected
+from tracer.namespaces import Namespaces
+from tracer.naming import Names
+from tracer.parts import (
     Bind,
     Closed,
     Connect,
     KeptBy,
     LocalAndPeer,
-    Nat,
     Netns,
     Process,
     SetBy,
@@ -35,10 +40,6 @@ from tracer.incident import (
     Source,
     port_origin,
 )
-from tracer.inhabitants import Inhabitants
-from tracer.match import Mismatch, is_connected
-from tracer.namespaces import Namespaces
-from tracer.naming import Names
 from tracer.provenance import Field, History, Unseen, setting, value
 from tracer.socktable import SocketRecord, SocketTable
 from tracer.timefmt import NS, Anchor
@@ -229,7 +230,7 @@ def netns_words(netns: Netns) -> str:
 def forget_flows(netns: Netns, family: Family, address: str, port: int) -> str:
     """The command that has conntrack forget what it tracks to a destination, in its namespace."""
     of6 = "-f ipv6 " if family == "ipv6" else ""
-    command = f"conntrack -D {of6}-p udp --orig-dst {address} --orig-port-dst {port}"
+    command = f"conntrack -D {of6}-p udp --orig-dst {quote(address)} --orig-port-dst {port}"
     inside = enter(netns)
     return f"{command} (in its netns)" if inside is None else inside + command
 
@@ -237,7 +238,7 @@ def forget_flows(netns: Netns, family: Family, address: str, port: int) -> str:
 def enter(netns: Netns) -> str | None:
     """What to put before a command so that it runs in a namespace; None where that is not known."""
     if netns.name is not None:
-        return f"ip netns exec {netns.name} " if netns.name != "host" else ""
+        return f"ip netns exec {quote(netns.name)} " if netns.name != "host" else ""
     for container in netns.containers:
         if container.engine in ("docker", "podman") and _ID.fullmatch(container.id):
             inspect = f"{container.engine} inspect -f '{{{{.State.Pid}}}}' {container.id[:SHORT]}"

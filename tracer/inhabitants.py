@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tracer.containers import Container
 from tracer.events import InContainer
-from tracer.incident import CLOCK_TICK_NS
 from tracer.lru import Lru
+from tracer.parts import CLOCK_TICK_NS
 
 
 class Inhabitants:

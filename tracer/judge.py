@@ -10,10 +10,10 @@ from tracer.causes import Cause
 from tracer.describe import Describer, label, netns_words
 from tracer.events import Call, Close, Miss, NetnsInfo, PortDump, ReceivedIcmp, SocketView
 from tracer.frozen import frozen
-from tracer.incident import Netns
 from tracer.match import Mismatch, Nearest, failing_checks, is_connected, nearest, takes_part
 from tracer.namespaces import Namespaces
 from tracer.onport import Ports
+from tracer.parts import Netns
 from tracer.reuseport import group_hint
 from tracer.socktable import SocketRecord, SocketTable
 from tracer.timefmt import NS

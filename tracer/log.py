@@ -22,7 +22,7 @@ class Consumer(Protocol):
         """As many incidents as were asked for have been shown."""
 
     def feed(self, event: Event) -> None:
-        """Take the next event. Raises BrokenPipeError when nobody reads the output any more."""
+        """Take the next event."""
 
     def next_deadline(self) -> int | None:
         """When the passing of time alone will have it act (monotonic ns); None for never."""
@@ -44,8 +44,6 @@ class Log:
         recording_only: bool = False,
     ) -> None:
         self.recording_failed = False
-        self.output_closed = False
-        """Nobody reads the output any more."""
         self._consumer = consumer
         self._lookups = lookups
         self._say = say
@@ -55,20 +53,13 @@ class Log:
     @property
     def satisfied(self) -> str | None:
         """Why no further event is wanted, in the words of events.End; None if one is."""
-        if self.output_closed:
-            return "output closed"
         return "count" if self._consumer.full else None
 
     def put(self, event: Event) -> None:
         """Take the next event."""
         self.record(event)
         self._lookups.note(event)
-        if self.output_closed:
-            return
-        try:
-            self._consumer.feed(event)
-        except BrokenPipeError:
-            self.output_closed = True
+        self._consumer.feed(event)
 
     def put_all(self, events: Iterable[Event]) -> None:
         """Take events in their order, as long as any are wanted."""

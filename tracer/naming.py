@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tracer.events import SocketView, Task
-from tracer.incident import Netns, Process
 from tracer.inhabitants import Inhabitants
 from tracer.namespaces import Namespaces
+from tracer.parts import Netns, Process
 from tracer.timefmt import Anchor
 
 

@@ -5,12 +5,15 @@ A remedy names the addresses, the processes and the commands, with the reason in
 
 from __future__ import annotations
 
+from shlex import quote
+
 from tracer.addresses import ANY4, ANY6, endpoint, is_loopback
 from tracer.advice import tied_by_connect
 from tracer.causes import Cause
 from tracer.describe import enter, forget_flows, label, netns_words
-from tracer.incident import Incident, SetBy, Socket
+from tracer.incident import Incident
 from tracer.match import Mismatch
+from tracer.parts import SetBy, Socket
 
 _NETCATS = ("nc", "ncat", "netcat", "nc.openbsd", "nc.traditional")
 
@@ -147,8 +150,10 @@ def _other_peer(incident: Incident, socket: Socket, checks: Checks) -> str:
     before_nat = _before_nat(incident, address) if address and not port else ""
     if before_nat:
         return before_nat
-    if address and not port and _is_answer(incident, socket):
+    if address and not port and socket.port_origin == "kernel-chosen":
         return _answer_from(incident, address)
+    if address and not port and _has_two_addresses(incident):
+        return _from_another_address(incident, socket, address)
     if socket.port_origin is None:
         return _its_peer_alone(incident, socket)
     if socket.port_origin == "kernel-chosen":
@@ -168,30 +173,53 @@ def _before_nat(incident: Incident, check: Mismatch) -> str:
     )
 
 
-def _is_answer(incident: Incident, socket: Socket) -> bool:
-    """Whether the sender may be the very peer that was asked, by another of its addresses: it is
-    where a client, whose port the kernel chose, hears from a stranger."""
+def _has_two_addresses(incident: Incident) -> bool:
+    """Whether the sender may be the very peer that is heard, by another of its addresses."""
     origin = incident.origin
-    if incident.sender_holds_peer or (origin is not None and tied_by_connect(origin)):
-        return True
-    return socket.port_origin == "kernel-chosen"
+    return incident.sender_holds_peer or (origin is not None and tied_by_connect(origin))
 
 
 def _answer_from(incident: Incident, check: Mismatch) -> str:
-    """The reply of a host with several addresses left from another one than was asked."""
-    origin = incident.origin
-    why, netcat = "", ""
-    if origin is not None:
-        netcat = _netcat(origin, check.socket)
-        if tied_by_connect(origin):
-            why = f" (the sender's connect() let the route choose {check.datagram})"
-        elif origin.address_bound:
-            why = f" (the sender is bound to {check.datagram})"
-        elif incident.sender_holds_peer:
-            why = f" (the sender is bound to no address: the route chose {check.datagram})"
+    """The reply of a host with several addresses left from another one than was asked: a client,
+    whose port the kernel chose, hears from a stranger."""
     return (
-        f"the answer came from {check.datagram}, but {check.socket} was asked{why}: bind the "
-        f"answering socket to {check.socket}{netcat}, or answer with sendmsg() and "
+        f"the answer came from {check.datagram}, but {check.socket} was asked"
+        f"{_why_from(incident, check)}: {_bind_the_answerer(incident, check)}"
+    )
+
+
+def _from_another_address(incident: Incident, socket: Socket, check: Mismatch) -> str:
+    """The socket's port is not known to be the kernel's choice: it may serve, or have asked."""
+    origin, why = incident.origin, _why_from(incident, check)
+    if origin is not None and origin.port_origin == "kernel-chosen":
+        return (
+            f"connected, it serves {socket.peer} alone, and {_sender(incident)} sends from "
+            f"{check.datagram} now{why}: have that bind {check.socket}, leave the server "
+            "unconnected (recvfrom(), sendto()) or give each peer a socket"
+        )
+    return (
+        f"this came from {check.datagram}, and only {check.socket} is heard{why}: if it is an "
+        f"answer, {_bind_the_answerer(incident, check)}; if it is a request, leave the socket it "
+        "is for unconnected"
+    )
+
+
+def _why_from(incident: Incident, check: Mismatch) -> str:
+    """Why the sender sends from the address that it does, where that is known."""
+    origin = incident.origin
+    if origin is not None and tied_by_connect(origin):
+        return f" (the sender's connect() let the route choose {check.datagram})"
+    if origin is not None and origin.address_bound:
+        return f" (the sender is bound to {check.datagram})"
+    if incident.sender_holds_peer:
+        return f" (the sender is bound to no address: the route chose {check.datagram})"
+    return ""
+
+
+def _bind_the_answerer(incident: Incident, check: Mismatch) -> str:
+    netcat = _netcat(incident.origin, check.socket) if incident.origin is not None else ""
+    return (
+        f"bind the answering socket to {check.socket}{netcat}, or answer with sendmsg() and "
         f"{_pktinfo(incident)}"
     )
 
@@ -242,7 +270,7 @@ def _pktinfo(incident: Incident) -> str:
 def _netcat(socket: Socket, address: str) -> str:
     """The option, where the program is known."""
     netcat = any(process.comm in _NETCATS for process in socket.processes)
-    return f" (nc -s {address})" if netcat else ""
+    return f" (nc -s {quote(address)})" if netcat else ""
 
 
 # The interface
@@ -259,7 +287,7 @@ def _use_the_device(incident: Incident, socket: Socket, check: Mismatch) -> str:
     if check.socket == "unbound":
         return (
             f"{device} is a VRF, which a socket bound to no interface does not hear: bind it "
-            f"to {device} (SO_BINDTODEVICE, or start it with ip vrf exec {device}), or set "
+            f"to {device} (SO_BINDTODEVICE, or start it with ip vrf exec {quote(device)}), or set "
             f"net.ipv4.udp_l3mdev_accept=1 in {_where(incident)}"
         )
     if call in ("connect", "bind"):
@@ -268,9 +296,17 @@ def _use_the_device(incident: Incident, socket: Socket, check: Mismatch) -> str:
             f"use another socket for what comes by {device}"
         )
     return (
-        f"bind it to {device} or to no interface (SO_BINDTODEVICE), or have "
-        f"{_sender(incident)} send by {check.socket}"
+        f"bind it to {device} or to no interface (SO_BINDTODEVICE)"
+        f"{_by_its_interface(incident, check.socket)}"
     )
+
+
+def _by_its_interface(incident: Incident, held: str) -> str:
+    """The other way round; interfaces are those of a namespace, and loopback leaves none."""
+    origin = incident.origin
+    if origin is not None and origin.netns == incident.netns:
+        return f", or have {_sender(incident)} send by {held}"
+    return "" if held == "lo" else f", or have it come in by {held}: the routes on its way decide"
 
 
 # No socket
@@ -341,12 +377,12 @@ def _ask_the_filter(incident: Incident) -> str:
     if caller.startswith(_NO_NEIGHBOUR):
         return (
             f"nobody answers for {dst} on its link: look whether it is up, then at {enter}ip neigh "
-            f"and {enter}ip route get {dst}"
+            f"and {enter}ip route get {quote(dst)}"
         )
     if caller.startswith(_NO_ROUTE):
         return (
             f"{where} has no route to {dst}, or one that refuses: "
-            f"{enter}ip route get {dst} says what there is"
+            f"{enter}ip route get {quote(dst)} says what there is"
         )
     if caller.startswith("nft_reject"):
         family = _NFT_FAMILIES.get(caller.removeprefix("nft_reject_").partition("_")[0], "")

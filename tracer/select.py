@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 from tracer.addresses import unmapped
 from tracer.causes import Cause
 from tracer.events import Family
-from tracer.incident import Incident, Process, Socket
+from tracer.incident import Incident
+from tracer.parts import Process, Socket
 from tracer.targets import TargetSet
 
 if TYPE_CHECKING:  # a listing of sockets has none

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from tracer.counts import is_proven
 from tracer.events import Counters, Family, Miss, MissCount
-from tracer.incident import Netns
 from tracer.lru import Lru
+from tracer.parts import Netns
 
 # How the names of each family's counters begin.
 _UDP = ("Udp", "Udp6")

@@ -121,7 +121,8 @@ class Trace:
     """One live trace.
 
     ``say`` takes warnings for the user; ``ready`` is called when the trace is complete, and
-    ``status`` with its age (ns) now and then, to prove to the user that it lives.
+    ``status`` with its age (ns) now and then, to prove to the user that it lives. It ends when
+    ``unread`` says that nobody reads any more what is shown.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class Trace:
         writer: Sink | None = None,
         ready: Callable[[], None] = lambda: None,
         status: Callable[[int], None] | None = None,
+        unread: Callable[[], bool] = lambda: False,
     ) -> None:
         self._session = session
         self._machine = machine
@@ -151,6 +153,7 @@ class Trace:
         """How long it took to read all misses."""
         self._log = Log(consumer, self._lookups, say, writer, plan.recording_only)
         self._status = status
+        self._unread = unread
         self._only = OnlyTargets(plan.targets) if plan.only_targets else None
         if self._only is not None:
             session.keep_only(self._only.wanted)
@@ -229,6 +232,8 @@ class Trace:
         while True:
             if reason := self._stop.reason or self._log.satisfied:
                 return reason
+            if self._unread():
+                return "output closed"
             if self._schedule.over(self._machine.now()):
                 return "duration"
             self._step()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,22 +184,27 @@ def inhabited() -> Iterator[tuple[Namespace, int]]:
 
 
 def test_a_full_disk_stops_the_recording_and_not_the_trace_of_two_targets(
-    small_disk: Path, box: Namespace, inhabited: tuple[Namespace, int]
+    small_disk: Path, inhabited: tuple[Namespace, int]
 ) -> None:
-    """One start for both, since each is dear: -N and -p select, and the disk fills up."""
+    """One start for all, since each is dear: -N and -p select, the disk fills up, and the one's
+    namespace and the other's process end."""
     namespace, pid = inhabited
-    trace = Live(small_disk, "-N", box.name, "-p", str(pid))
-    client = box.udp(bind=("127.0.0.1", 6900))
-    for port in range(6901, 6999):
-        client.sendto(b"fill the disk", ("127.0.0.1", port))
-    wait_for(lambda: "No space left" in trace.stderr(), "the full disk")
-    with Namespace("other") as other:
-        other.udp().sendto(b"of no target", ("127.0.0.1", 6898))
-        namespace.udp().sendto(b"of the process's", ("127.0.0.1", 6897))
-        client.sendto(b"of the named one", ("127.0.0.1", 6896))
-        assert trace.incident(dport=6897)["netns"]["inum"] == namespace.inum
-        assert trace.incident(dport=6896)["netns"]["name"] == box.name
-        assert trace.incidents(dport=6898) == []
+    with Namespace("target") as target:
+        trace = Live(small_disk, "-N", target.name, "-p", str(pid))
+        client = target.udp(bind=("127.0.0.1", 6900))
+        for port in range(6901, 6999):
+            client.sendto(b"fill the disk", ("127.0.0.1", port))
+        wait_for(lambda: "No space left" in trace.stderr(), "the full disk")
+        with Namespace("other") as other:
+            other.udp().sendto(b"of no target", ("127.0.0.1", 6898))
+            namespace.udp().sendto(b"of the process's", ("127.0.0.1", 6897))
+            client.sendto(b"of the named one", ("127.0.0.1", 6896))
+            assert trace.incident(dport=6897)["netns"]["inum"] == namespace.inum
+            assert trace.incident(dport=6896)["netns"]["name"] == target.name
+            assert trace.incidents(dport=6898) == []
+    os.kill(pid, signal.SIGKILL)
+    namespace.udp().sendto(b"of what is left", ("127.0.0.1", 6895))
+    assert trace.incident(dport=6895)["netns"]["inum"] == namespace.inum
     trace.stop()
     assert trace.process.returncode == 1
 

@@ -31,6 +31,8 @@ def test_replay_prints_text(live: Live) -> None:
     assert text.returncode == 0, text.stderr
     assert "remote-address" in text.stdout
     assert max(map(len, text.stdout.splitlines())) <= 80
+    # Names that would move a terminal's cursor are among them (test_hostile.py).
+    assert all(line.isprintable() for line in text.stdout.split("\n"))
 
 
 def test_the_summary_says_that_nothing_was_lost(live: Live) -> None:

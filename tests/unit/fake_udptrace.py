@@ -4,6 +4,7 @@ Run as ``python -m tests.unit.fake_udptrace ARGUMENTS...``: all but the kernel i
 FAKE_SESSION=silent nothing ever misses, with FAKE_SESSION=busy ten at a time do, with
 FAKE_SESSION=bounded it lacks something, with
 FAKE_SESSION=failing it fails after a second, with
+FAKE_SESSION=exhausted it has no memory left then, with
 FAKE_SESSION=broken or =unprivileged the session cannot start.
 """
 
@@ -54,8 +55,8 @@ class Session:
 
     def poll(self, timeout_ms: int) -> list[Event]:
         """Misses of datagrams that never missed before."""
-        if os.environ.get("FAKE_SESSION") == "failing" and self._number > 1000 // EVERY_MS:
-            raise UdptraceError("the session broke")
+        if self._number > 1000 // EVERY_MS:
+            _fail(os.environ.get("FAKE_SESSION"))
         time.sleep(min(timeout_ms, EVERY_MS) / 1000)
         now = time.monotonic_ns()
         first, self._number = self._number + 1, self._number + self._at_once
@@ -67,6 +68,13 @@ class Session:
 
     def close(self) -> None:
         """Nothing to detach."""
+
+
+def _fail(how: str | None) -> None:
+    if how == "failing":
+        raise UdptraceError("the session broke")
+    if how == "exhausted":
+        raise MemoryError
 
 
 def _miss(now: int, number: int) -> Event:

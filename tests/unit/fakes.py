@@ -186,8 +186,6 @@ class LineRenderer:
     """Every incident and every event that a renderer shows as a line, and where they go."""
 
     lines: list[str] = field(default_factory=list)
-    closed_after: int | None = None
-    """Lines after which nobody reads any more."""
 
     def event(self, event: Event) -> str:
         return f"{event}\n" if event.kind in ("header", "loss", "end") else ""
@@ -196,8 +194,6 @@ class LineRenderer:
         return json.dumps(update.incident.to_json()) + "\n"
 
     def write(self, text: str) -> None:
-        if self.closed_after is not None and len(self.lines) >= self.closed_after:
-            raise BrokenPipeError
         self.lines += text.splitlines()
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.unit.build import COOKIES, at
 from tracer.events import Holder, NetnsInfo, SocketView
-from tracer.incident import Netns, Process
+from tracer.parts import Netns, Process
 from tracer.sockets.listing import Lister, Look
 from tracer.sockets.model import Detail, Facts, Group, Listed, Memory
 

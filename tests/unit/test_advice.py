@@ -25,7 +25,7 @@ from tests.unit.build import (
 from tests.unit.linking import only
 from tests.unit.scenes import run_a
 from tracer.advice import explain
-from tracer.events import Event, SocketView
+from tracer.events import Event, NetnsInfo, SocketView
 from tracer.incident import Incident
 from tracer.remedies import advise
 
@@ -87,6 +87,24 @@ def test_a_vrf_is_explained() -> None:
         "(SO_BINDTODEVICE, or start it with ip vrf exec blue), or set "
         f"net.ipv4.udp_l3mdev_accept=1 in netns {HOST}",
     )
+
+
+def test_a_name_in_a_command_is_one_word_of_it() -> None:
+    """Root pastes it: whoever has a namespace of his own chooses what its VRF is called."""
+    datagram = gram("10.0.0.9:4000", "10.0.0.1:53", ifindex=9, sdif=2, ifname="a;reboot")
+    (advice,) = only(miss(1000, datagram, sock("0.0.0.0:53"))).advice
+    assert "start it with ip vrf exec 'a;reboot')" in advice
+    named = namespace(1, HOST, "$(reboot)")
+    (advice,) = only(named, miss(1000, gram("10.0.0.9:4000", "10.0.0.1:53"))).advice
+    assert "ip netns exec '$(reboot)' ss -uanp" in advice
+
+
+def test_a_made_up_address_in_a_command_is_one_word_of_it() -> None:
+    """A recording may have anything for one."""
+    unreachable = miss(1000, gram("10.0.0.9:4000", "10.0.0.1:53"), proven=False, caller="ip_error")
+    made_up = replace(unreachable, datagram=replace(unreachable.datagram, dst="`reboot`"))
+    (advice,) = only(made_up).advice
+    assert advice.endswith("ip route get '`reboot`' says what there is")
 
 
 def test_a_wildcard_socket_tied_by_its_connect() -> None:
@@ -172,23 +190,40 @@ def test_an_answer_from_another_address_than_was_asked() -> None:
     assert "bind the answering socket to 10.0.0.8 (nc -s 10.0.0.8)" in known
 
 
-def test_an_answerer_is_known_by_the_address_its_namespace_has() -> None:
-    """Beside a second client, whose namespace has not got it."""
-    server = sock("10.0.0.1:53", "10.0.0.8:4000", inode=7, bound=True)
-    sender = sock("10.0.0.9:4000", inode=8, netns=BOX, addr_lock=False)
-    there = owners(3, 8, (9, "sip", 3))
-    (answer,) = refused(
-        server, namespace(1, BOX, "b", "10.0.0.9", "10.0.0.8"), seen(2, sender), there
-    ).advice
-    assert answer.startswith(
-        "the answer came from 10.0.0.9, but 10.0.0.8 was asked (the sender is bound to no address: "
-        "the route chose 10.0.0.9): bind the answering socket to 10.0.0.8, or answer with"
+SERVES = sock("10.0.0.1:53", "10.0.0.8:4000", inode=7, bound=True)
+TWO_ADDRESSES = namespace(1, BOX, "b", "10.0.0.9", "10.0.0.8")
+
+
+def advice_to(sender: SocketView, here: NetnsInfo = TWO_ADDRESSES) -> str:
+    """The one for a server on a port of its own choice, refused datagrams of such a sender."""
+    (advice,) = refused(SERVES, here, seen(2, sender), owners(3, 8, (9, "sip", 3))).advice
+    return advice
+
+
+def test_a_client_that_goes_on_from_another_of_its_addresses() -> None:
+    """Known by its port, which the kernel chose; beside a second client, which has not got it."""
+    sender = sock("10.0.0.9:4000", inode=8, netns=BOX, addr_lock=False, bound=False)
+    assert advice_to(sender) == (
+        "connected, it serves 10.0.0.8:4000 alone, and sip[9] sends from 10.0.0.9 now (the sender "
+        "is bound to no address: the route chose 10.0.0.9): have that bind 10.0.0.8, leave the "
+        "server unconnected (recvfrom(), sendto()) or give each peer a socket"
     )
-    (client,) = refused(server, namespace(1, BOX, "b", "10.0.0.9"), seen(2, sender), there).advice
-    assert client == (
+    assert advice_to(sender, namespace(1, BOX, "b", "10.0.0.9")) == (
         "connected, it serves 10.0.0.8:4000 alone, and sip[9] is another client: leave it "
         "unconnected (recvfrom(), sendto()) or give each peer a socket"
     )
+
+
+def test_two_ports_that_were_bound_tell_no_answer_from_a_request() -> None:
+    sender = sock("10.0.0.9:4000", inode=8, netns=BOX, addr_lock=False, bound=True)
+    doubtful = advice_to(sender)
+    assert doubtful == (
+        "this came from 10.0.0.9, and only 10.0.0.8 is heard (the sender is bound to no address: "
+        "the route chose 10.0.0.9): if it is an answer, bind the answering socket to 10.0.0.8, or "
+        "answer with sendmsg() and IP_PKTINFO; if it is a request, leave the socket it is for "
+        "unconnected"
+    )
+    assert advice_to(replace(sender, port_lock=None)) == doubtful
 
 
 def test_an_address_of_a_namespace_that_is_gone_is_no_evidence() -> None:
@@ -277,14 +312,30 @@ def test_an_ipv6_address_is_ipv6_only() -> None:
 
 # Devices
 
-LINKS = ((2, "eth0"), (3, "blue"))
+LINKS = ((1, "lo"), (2, "eth0"), (3, "blue"))
 
 
 def test_another_interface() -> None:
     (advice,) = refused(sock("0.0.0.0:53", device=3), namespace(1, HOST, "h", links=LINKS)).advice
     assert advice == (
-        "bind it to eth0 or to no interface (SO_BINDTODEVICE), or have the sender send by blue"
+        "bind it to eth0 or to no interface (SO_BINDTODEVICE), or have it come in by blue: the "
+        "routes on its way decide"
     )
+
+
+def test_an_interface_is_of_use_to_who_has_it() -> None:
+    """A sender of another namespace has another lo."""
+    known = (namespace(0, HOST, "h", links=LINKS), owners(3, 8, (9, "sip", 3)))
+    rebind = "bind it to eth0 or to no interface (SO_BINDTODEVICE)"
+    for device, netns, more in (
+        (3, HOST, ", or have sip[9] send by blue"),
+        (3, BOX, ", or have it come in by blue: the routes on its way decide"),
+        (1, HOST, ", or have sip[9] send by lo"),
+        (1, BOX, ""),
+    ):
+        sender = sock("10.0.0.9:4000", inode=8, netns=netns)
+        view = sock("0.0.0.0:53", device=device)
+        assert refused(view, *known, seen(2, sender)).advice == (rebind + more,)
 
 
 def test_an_interface_by_the_scope_of_an_address() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tracer.kernel import capabilities, symbols
 from tracer.kernel.capabilities import CAPABILITIES, Capability, losses, missing_capabilities
-from tracer.system import initial
+from tracer.system import initial, own_status
 
 ALL = (1 << 41) - 1
 
@@ -37,7 +37,7 @@ class Process:
 
 @pytest.fixture
 def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Process:
-    monkeypatch.setattr(capabilities, "STATUS", tmp_path / "status")
+    monkeypatch.setattr(own_status, "STATUS", tmp_path / "status")
     monkeypatch.setattr(initial, "NAMESPACES", tmp_path / "ns")
     monkeypatch.setattr(symbols, "tells_addresses", lambda: False)
     monkeypatch.setattr("os.geteuid", lambda: 1000)

@@ -54,6 +54,7 @@ class Machine:
     )
     cookie: int = 1
     compiler: StartError | None = None
+    compiler_of_states: StartError | None = None
     lacking: tuple[str, ...] = ()
     symbols: dict[str, str] = field(default_factory=dict)
     self_test: StartError | None = None
@@ -61,6 +62,8 @@ class Machine:
     charges_memlock: bool = False
     ftrace: Callable[[bool], Finding] = lambda works: ok("ftrace", "switched on")
     compiler_mb: float | None = 119.0
+    variants: list[Variant] = field(default_factory=list)
+    """The programs that were asked for."""
     closed: int = 0
     iterator: StartError | OSError | None = None
     listed: bytes = b""
@@ -76,14 +79,11 @@ class Machine:
         return self.layout
 
     def program(self, layout: dict[str, int], variant: Variant) -> Machine:
-        assert (layout, variant) == (self.layout, self.variant)
-        if self.compiler:
-            raise self.compiler
+        assert layout == self.layout
+        self.variants.append(variant)
+        if self.compiler or (variant.states and self.compiler_of_states):
+            raise self.compiler or self.compiler_of_states or AssertionError
         return self
-
-    @property
-    def variant(self) -> Variant:
-        return Variant(states="OFF_SKC_NET_REFCNT" in self.layout)
 
     def socket_iterator(self) -> Machine:
         if isinstance(self.iterator, StartError):
@@ -273,7 +273,29 @@ def test_a_required_probe_cannot_be_attached(machine: Machine) -> None:
     assert named(report, "inet_bind").detail == (
         "kprobe and kretprobe, attached; the self-test did not run"
     )
-    assert machine.closed == 2
+    assert machine.closed == 3  # without those of `states`, too
+
+
+def test_what_is_wrong_with_states_alone_is_said_of_states(machine: Machine) -> None:
+    """A trace of `live` has another program, and starts."""
+    machine.compiler_of_states = StartError("the probes cannot be compiled", "report it")
+    report = examine()
+    assert report.failure is None
+    assert [variant.states for variant in machine.variants] == [True, False]
+    assert {named(report, probe.symbols[0]).status for probe in PROBES} == {"ok"}
+    for probe in STATES:
+        finding = named(report, probe.symbols[0])
+        assert finding.status == "degraded"
+        assert finding.lost.startswith("of `udptrace states`: ")
+        assert (finding.detail, finding.remedy) == ("the probes cannot be compiled", "report it")
+
+
+def test_what_is_wrong_with_both_is_told_once(machine: Machine) -> None:
+    machine.compiler = StartError("the probes cannot be compiled", "report it")
+    report = examine()
+    assert [variant.states for variant in machine.variants] == [True, False]
+    assert [f.name for f in report.findings].count("BPF program") == 1
+    assert str(report.failure) == "the probes cannot be compiled: report it"
 
 
 def test_an_optional_probe_cannot_be_attached(machine: Machine) -> None:
@@ -297,7 +319,7 @@ def test_all_probes_are_silent(machine: Machine) -> None:
     assert named(report, "__icmp_send").status == "broken"
     assert named(report, "udp_err").status == "degraded"
     assert named(report, "ring buffer").status is None
-    assert machine.closed == 2
+    assert machine.closed == 3
 
 
 def test_the_self_test_cannot_run(machine: Machine) -> None:

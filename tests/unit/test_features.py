@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tracer.errors import StartError
-from tracer.kernel import capabilities, features
-from tracer.system import initial
+from tracer.kernel import features
+from tracer.system import initial, own_status
 
 ALL = (1 << 41) - 1
 
@@ -48,7 +48,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     for name, text in files.items():
         made.put(name.lower(), text)
         monkeypatch.setattr(features, name, tmp_path / name.lower())
-    monkeypatch.setattr(capabilities, "STATUS", tmp_path / "status")
+    monkeypatch.setattr(own_status, "STATUS", tmp_path / "status")
     monkeypatch.setattr(initial, "NAMESPACES", tmp_path / "ns")
     monkeypatch.setattr(features, "why_unattached", lambda: None)
     made.hold(ALL)

@@ -19,7 +19,7 @@ import pytest
 
 from tests.samples import EVENTS
 from tests.unit import scenes
-from tests.unit.test_cli import ENVIRONMENT, REAL
+from tests.unit.command import ENVIRONMENT, REAL
 from tests.unit.test_state import carried
 from tracer.cli.view import Showing, make_presenter, make_transitions
 from tracer.events import Event, Header

@@ -24,14 +24,14 @@ DANGEROUS = ("\x1b[2J", "\u202e", "\x9b31m", "\r")
 """What would clear, reorder or overwrite a terminal's lines."""
 
 
-def _changed(value: Any, random: Random) -> Any:
+def changed(value: Any, random: Random) -> Any:
     """The value with one leaf of it replaced, most often by something of its own type."""
     if isinstance(value, dict) and value:
         key = random.choice(list(value))
-        return {**value, key: _changed(value[key], random)}
+        return {**value, key: changed(value[key], random)}
     if isinstance(value, list) and value:
         at = random.randrange(len(value))
-        longer = [*value[:at], _changed(value[at], random), *value[at + 1 :]]
+        longer = [*value[:at], changed(value[at], random), *value[at + 1 :]]
         return random.choice([[], longer, value * 3])
     if isinstance(value, bool) or value is None:
         return random.choice([True, False, None, 1, "x"])
@@ -48,7 +48,7 @@ def lying_recording(random: Random) -> bytes:
         bodies[1:] = random.sample(bodies[1:], len(bodies) - 1)
     for at, body in enumerate(bodies):
         while random.random() < 0.3:
-            body = _changed(body, random)
+            body = changed(body, random)
         bodies[at] = body
     return "".join(json.dumps(body) + "\n" for body in bodies).encode()
 

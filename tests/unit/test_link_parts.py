@@ -9,7 +9,7 @@ from tracer.addresses import endpoint, is_any, is_loopback, unmapped
 from tracer.counts import MissCounts, flow_of, key_of
 from tracer.episodes import Episodes
 from tracer.errnos import errno_name
-from tracer.incident import icmp_name
+from tracer.icmp import icmp_name
 from tracer.lru import Lru
 from tracer.namespaces import Namespaces
 from tracer.timefmt import Anchor, clock_text, date_text, duration_text, utc_text

@@ -18,7 +18,7 @@ from tracer.cli.view import Showing, make_presenter
 from tracer.containers import Container
 from tracer.errors import UdptraceError
 from tracer.events import LOSSES, Loss
-from tracer.incident import Incident, Netns
+from tracer.incident import Incident
 from tracer.link import IncidentUpdate, Linker
 from tracer.metrics import endpoint
 from tracer.metrics.tally import (
@@ -31,6 +31,7 @@ from tracer.metrics.tally import (
     Metric,
     Tally,
 )
+from tracer.parts import Netns
 from tracer.recording.reader import Reader
 from tracer.select import Selection
 

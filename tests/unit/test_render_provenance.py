@@ -24,8 +24,8 @@ from tests.unit.build import (
 from tests.unit.linking import incidents, only
 from tests.unit.test_render_text import body
 from tracer.events import Event, SocketView
-from tracer.incident import Process
 from tracer.link import Linker
+from tracer.parts import Process
 from tracer.totals import Limits
 
 DATAGRAM = gram("10.0.0.9:4000", "10.0.0.1:53")

@@ -33,6 +33,7 @@ NOT_SCENARIOS = {
     "test_loss.py",
     "test_storm.py",
     "test_faults.py",
+    "test_hostile.py",
     "test_lockdown.py",
     "test_walk_budget.py",
 }

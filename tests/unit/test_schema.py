@@ -22,7 +22,8 @@ from tests.unit.test_top import last_interval
 from tracer.causes import Cause
 from tracer.cli.main import udptrace
 from tracer.events import Header
-from tracer.incident import SCHEMA, IcmpStatus, Source
+from tracer.incident import SCHEMA, IcmpStatus
+from tracer.parts import Source
 from tracer.recording import codec
 from tracer.render.sockets import jsonl as socket_lines
 from tracer.render.top import jsonl as top_lines

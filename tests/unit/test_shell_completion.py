@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_cli import wait_until
+from tests.unit.command import wait_until
 from tests.unit.test_packaging import FORBID_BCC
 from tracer.cli import completion
 from tracer.cli.main import COMMANDS, main
@@ -58,6 +58,16 @@ def test_options_with_and_without_a_subcommand(ask: Ask) -> None:
     assert ask("udptrace report --to") == ["plain,--top"]
     assert "plain,closed" in ask("udptrace --cause ")
     assert ask("udptrace replay -f t") == ["plain,text"]
+
+
+def test_lists_of_words(ask: Ask) -> None:
+    """Before a comma and after it, but none twice."""
+    assert ask("udptrace states --what b") == ["plain,bound"]
+    after = ask("udptrace states --what bound,connected,")
+    assert "plain,bound,connected,closed" in after
+    assert not any("bound" in word.split(",")[3:] for word in after)
+    assert ask("udptrace sockets --columns local,pe") == ["plain,local,peer"]
+    assert ask("udptrace sockets --columns nonsense,x") == []
 
 
 def test_files(ask: Ask) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.build import BOX, sock
 from tests.unit.listed import facts, group, listed, look
 from tracer.events import TCP_CLOSE, Holder, SocketView
-from tracer.incident import Netns, Process
+from tracer.parts import Netns, Process
 from tracer.render.socket_columns import COLUMNS
 from tracer.select import selection_of
 from tracer.sockets.accepts import Reach, from_whom, is_exposed, reach

@@ -14,7 +14,7 @@ from tests.unit.listed import MEMORY, group, listed
 from tests.unit.test_golden import GOLDEN, compare
 from tracer.containers import Container
 from tracer.events import Holder
-from tracer.incident import Netns, Process
+from tracer.parts import Netns, Process
 from tracer.render.socket_columns import COLUMNS, DEFAULT, EXPOSED, in_order
 from tracer.render.sockets import TABULATED, csv_rows, exposure, jsonl, meanings, table
 from tracer.sockets.model import Listed

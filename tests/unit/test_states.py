@@ -32,7 +32,7 @@ from tests.unit.build import (
     task,
     tick,
 )
-from tests.unit.test_cli import FAKE, failed, run
+from tests.unit.command import FAKE, failed, run
 from tests.unit.test_golden import GOLDEN, compare
 from tracer.containers import Container
 from tracer.events import (

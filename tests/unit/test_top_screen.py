@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_cli import ENVIRONMENT, FAKE, failed, run
+from tests.unit.command import ENVIRONMENT, FAKE, failed, run
 
 DEADLINE_S = 30
 TAKEN, GIVEN_BACK = b"\x1b[?1049h", b"\x1b[?1049l"

@@ -85,6 +85,7 @@ class Bench:
     said: list[str] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     ready: Callable[[], None] = lambda: None
+    unread: Callable[[], bool] = lambda: False
     recording_failed: bool = False
 
     def __post_init__(self) -> None:
@@ -104,6 +105,7 @@ class Bench:
             writer=Writer(path or str(self.path), self.machine.now),
             ready=lambda: self.ready(),
             status=self.statuses.append,
+            unread=lambda: self.unread(),
         )
         try:
             return trace.run()
@@ -298,10 +300,12 @@ def test_count_is_exact_even_if_more_come_at_once(bench: Bench) -> None:
 
 
 def test_a_closed_output_is_a_clean_end_and_the_recording_whole(bench: Bench) -> None:
-    bench.renderer.closed_after = 2
+    """All that was seen until then is in both, and what is shown of it, nobody reading it."""
+    bench.unread = lambda: len(bench.renderer.lines) >= 2
     log = _play(bench, _misses(5), duration_ns=60 * S)
     assert log[-1] == End(bench.machine.time, "output closed")
     assert bench.machine.time < at(3000)
+    assert bench.replayed() == bench.renderer.lines
 
 
 def test_a_full_disk_stops_the_recording_and_not_the_trace(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 
 import click
@@ -53,6 +53,20 @@ def namespaces(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 
         named = netns_names()
     return _offered({"host", "all", *named}, incomplete)
+
+
+def listed(
+    words: Collection[str],
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """For a list with commas: those of some words that may come next, after what is there."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        there = before.split(",")
+        fitting = (word for word in words if word.startswith(last) and word not in there)
+        return [f"{before}{comma}{word}" for word in fitting]
+
+    return complete
 
 
 def _is_of_recording(ctx: click.Context) -> bool:

@@ -35,6 +35,9 @@ def exit_code_of(command: click.Command, prog: str, args: list[str]) -> int:
         drop_stdout()  # whoever read our output has had enough
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
+    except MemoryError:
+        say("out of memory: see `ulimit -v`, and the memory limit of its cgroup (systemd, docker)")
+        return FAILURE
     except Exception as error:
         return _unforeseen(error)
     return 0

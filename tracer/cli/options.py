@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from tracer.causes import Cause
-from tracer.cli.completion import containers, namespaces
+from tracer.cli.completion import containers, listed, namespaces
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,9 +79,18 @@ def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-def split_words(known: Collection[str]) -> Callable[..., tuple[str, ...] | None]:
-    """A callback for a list of known words with commas between them."""
+def words_option(name: str, known: Collection[str], about: str) -> Callable[[F], F]:
+    """An option that takes a list of known words with commas between them, or None without it."""
+    return click.option(
+        name,
+        metavar="A,B,...",
+        callback=_split_words(known),
+        shell_complete=listed(known),
+        help=about,
+    )
 
+
+def _split_words(known: Collection[str]) -> Callable[..., tuple[str, ...] | None]:
     def callback(
         ctx: click.Context, param: click.Parameter, value: str | None
     ) -> tuple[str, ...] | None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import click
 
-from tracer.cli.options import habit_option, selecting_sockets, split_words, target_options
+from tracer.cli.options import habit_option, selecting_sockets, target_options, words_option
 from tracer.cli.output import write_out
 from tracer.cli.streams import say
 from tracer.errors import BadAnswer, StartError, UdptraceError, UsageError
@@ -64,11 +64,10 @@ class SocketOptions:
     show_default=True,
     help="json is one object a line, with everything.",
 )
-@click.option(
+@words_option(
     "--columns",
-    metavar="A,B,...",
-    callback=split_words(COLUMNS),
-    help=f"What is shown of each, of: {', '.join(COLUMNS)}.  [default: {','.join(DEFAULT)};"
+    COLUMNS,
+    f"What is shown of each, of: {', '.join(COLUMNS)}.  [default: {','.join(DEFAULT)};"
     " csv: all of them]",
 )
 @click.option(

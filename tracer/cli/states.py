@@ -15,8 +15,8 @@ from tracer.cli.options import (
     output_options,
     run_options,
     selecting_transitions,
-    split_words,
     target_options,
+    words_option,
 )
 from tracer.cli.replay import ReplayOptions, play
 from tracer.cli.streams import tell
@@ -34,12 +34,7 @@ _REPLAYED = {"netns", "pids", "containers", "selection", "output_format", "color
 
 @click.command("states")
 @click.argument("files", type=FILE, nargs=-1, metavar="[FILE...]")
-@click.option(
-    "--what",
-    metavar="A,B,...",
-    callback=split_words(WHAT),
-    help=f"Show only these transitions, of: {', '.join(WHAT)}.",
-)
+@words_option("--what", WHAT, f"Show only these transitions, of: {', '.join(WHAT)}.")
 @target_options
 @output_options
 @habit_option

@@ -6,6 +6,8 @@ import contextlib
 import errno
 import io
 import os
+import select
+import stat
 import sys
 
 from tracer.errors import UdptraceError
@@ -41,8 +43,58 @@ def show(text: str | bytes, *, flush: bool = True) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if error.errno == errno.EIO and _is_terminal():
+            raise BrokenPipeError from None
         drop_stdout()
         raise UdptraceError(f"standard output: {os.strerror(error.errno or 0)}") from None
+
+
+class Results:
+    """The results of a trace, on standard output until nobody reads them any more."""
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._pipe = _pipe_of_stdout()
+
+    def __call__(self, text: str) -> None:
+        """Write them like `show`; nowhere once nobody reads."""
+        if self._closed:
+            return
+        try:
+            show(text)
+        except BrokenPipeError:
+            self._close()
+
+    def closed(self) -> bool:
+        """Whether nobody reads them: of a pipe that is known before the next of them comes."""
+        if self._pipe is not None and self._pipe.poll(0):
+            self._close()
+        return self._closed
+
+    def _close(self) -> None:
+        self._closed, self._pipe = True, None
+        drop_stdout()
+
+
+def _pipe_of_stdout() -> select.poll | None:
+    """Tells by an error that a pipe or a socket has lost its reader; None where it is neither."""
+    if sys.stdout is None:
+        return None
+    try:
+        stdout = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return None
+    kind = stat.S_IFMT(os.fstat(stdout).st_mode)
+    if kind not in (stat.S_IFIFO, stat.S_IFSOCK):
+        return None
+    pipe = select.poll()
+    pipe.register(stdout, 0)
+    return pipe
+
+
+def _is_terminal() -> bool:
+    """Whether standard output is one, or was: one that is gone answers isatty() no more."""
+    return stat.S_ISCHR(os.fstat(1).st_mode)
 
 
 def finish_stdout() -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tracer.cli.screen import Screen
-from tracer.cli.streams import say, show
+from tracer.cli.streams import Results, say
 from tracer.cli.tracing import TopOptions, TraceOptions
 from tracer.cli.view import View, tell_summary
 from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS, Linker
@@ -39,16 +39,23 @@ def view_of_top(options: TraceOptions, top: TopOptions, targets: Targets) -> Vie
     if options.output_format == "screen":
         return _on_screen(options, top, targets)
     layout = jsonl if options.output_format == "json" else plain
+    results = Results()
 
     def put(snapshot: Snapshot) -> None:
-        show(layout(snapshot, top.by, rows(snapshot, top.by, top.sort), top.lines))
+        results(layout(snapshot, top.by, rows(snapshot, top.by, top.sort), top.lines))
 
     consumer = _consumer(options, top, targets, put)
 
     def attach(session: Session, stop: Stop) -> Session:
         return CountedSession(session, consumer, time.monotonic_ns)
 
-    return View(consumer, None, lambda: tell_summary(consumer.stats), attach=attach)
+    return View(
+        consumer,
+        None,
+        lambda: tell_summary(consumer.stats),
+        attach=attach,
+        unread=results.closed,
+    )
 
 
 def _on_screen(options: TraceOptions, top: TopOptions, targets: Targets) -> View:

@@ -110,6 +110,8 @@ class View:
     """The session as the view needs it; through ``stop`` the view can end the trace."""
     begin: Callable[[], None] = lambda: None
     """All is known, and the showing begins."""
+    unread: Callable[[], bool] = lambda: False
+    """Whether nobody reads any more what is shown."""
     end: Callable[[], None] = lambda: None
     """The trace is over, whatever ended it."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tracer.cli.streams import say, show, tell
+from tracer.cli.streams import Results, say, tell
 from tracer.cli.tracing import TraceOptions
 from tracer.cli.view import (
     Showing,
@@ -27,6 +26,7 @@ from tracer.recording.sink import Sink
 from tracer.select import selection_of
 from tracer.signals import Stop
 from tracer.system.machine import ThisMachine
+from tracer.system.own_status import own_status
 from tracer.system.targets import Targets
 from tracer.text import clean
 from tracer.trace import Plan, Session, Trace
@@ -66,6 +66,7 @@ class Watch:
             writer=writer,
             ready=self._ready,
             status=self._status(),
+            unread=view.unread,
         )
         try:
             trace.run()
@@ -128,17 +129,18 @@ def _view(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
         from tracer.cli.top_view import view_of_top
 
         return view_of_top(options, options.top, targets)
+    results = Results()
     showing = Showing(
         output_format=options.output_format,
         color=options.color,
-        write=show,
+        write=results,
         targets=targets.inums,
         following=bool(targets.containers),
         settle_ns=options.settle_ns,
         selection=selection_of(options.selection),
     )
     if options.states:
-        return view_of_transitions(make_transitions(showing))
+        return replace(view_of_transitions(make_transitions(showing)), unread=results.closed)
     presenter = make_presenter(
         showing,
         closed_window_ns=options.closed_window_ns,
@@ -146,11 +148,12 @@ def _view(options: TraceOptions, targets: Targets, silent: Renderer) -> View:
         silent=silent,
         tally=_tally(options.metrics) if options.metrics else None,
     )
-    return view_of_incidents(presenter)
+    view = view_of_incidents(presenter)
+    # A mere recording shows nothing, whoever would read it.
+    return replace(view, unread=results.closed) if options.output_format else view
 
 
 def _peak_memory() -> str:
     """Of this process; getrusage() tells of the one that started it where that was larger."""
-    status = Path("/proc/self/status").read_text()
-    kilobytes = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    return f"{int(kilobytes[1]) * 1024 / 1e6:.0f} MB" if kilobytes else "not known"
+    told = own_status("VmHWM")  # "12345 kB"
+    return f"{int(told.split()[0]) * 1024 / 1e6:.0f} MB" if told else "not known"

@@ -60,17 +60,34 @@ class Start:
         """Compile, attach and prove; or say what is in the way of that."""
         if self._obstacle:
             self._take(unknown("BPF program", self._not_tried))
-        else:
-            limit = features.memlock_limit()
-            # With the probes of `states`, so that one program tries them all.
-            lacking = _lacks_for_states(layout)
-            variant = Variant(states=lacking is None)
-            program = self._step("BPF program", lambda: Program(layout, variant), kernel.program)
-            self._take_all(kernel.memlock(limit, loaded=program is not None))
-            if program is not None:
-                with closing(program):
-                    self._try(program, lacking)
-                return
+            self._take_untried()
+            return
+        limit, found, failure = features.memlock_limit(), len(self.findings), self.failure
+        # With the probes of `states`, so that one program tries them all.
+        lacking = _lacks_for_states(layout)
+        self._load_variant(layout, lacking, limit)
+        if lacking is not None or self.failure is failure:
+            return
+        # Is that of `states` alone? A plain trace has a program without them.
+        whole = self.findings, self.failure, self._obstacle
+        self.findings, self.failure, self._obstacle = self.findings[:found], failure, ""
+        self._load_variant(layout, whole[1], limit)
+        if self.failure is not failure:
+            self.findings, self.failure, self._obstacle = whole
+
+    def _load_variant(self, layout: dict[str, int], lacking: StartError | None, limit: int) -> None:
+        """``lacking``: why the probes of `states` are left out; ``limit``: of locked memory."""
+        variant = Variant(states=lacking is None)
+        program = self._step("BPF program", lambda: Program(layout, variant), kernel.program)
+        self._take_all(kernel.memlock(limit, loaded=program is not None))
+        if program is None:
+            self._take_untried()
+            return
+        with closing(program):
+            self._try(program, lacking)
+
+    def _take_untried(self) -> None:
+        """What needs a program, and there is none."""
         self._take(unknown("self-test", self._not_tried))
         every = (*PROBES, *STATES)
         self._take_all(kernel.untried_probe(probe, self._not_tried) for probe in every)

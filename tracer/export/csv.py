@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from tracer.addresses import endpoint
 from tracer.advice import explain
 from tracer.export.cells import cell, row
-from tracer.incident import Incident, Netns, Process, Socket
+from tracer.incident import Incident
+from tracer.parts import Netns, Process, Socket
 from tracer.timefmt import utc_text
 
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from tracer.findings import Finding, broken, degraded, ok
 from tracer.kernel import symbols
 from tracer.system.initial import is_initial
-
-STATUS = Path("/proc/self/status")
+from tracer.system.own_status import own_status
 
 NAME = "capabilities"
 
@@ -109,13 +107,10 @@ def losses() -> Iterator[Finding]:
 
 def missing_capabilities() -> list[str]:
     """Names of the capabilities this process lacks; all of them known when /proc is not there."""
-    try:
-        status = STATUS.read_text()
-    except OSError:
+    told = own_status("CapEff")
+    if told is None:
         return [] if os.geteuid() == 0 else [c.name for c in CAPABILITIES]
-    effective = next(
-        (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")), 0
-    )
+    effective = int(told, 16)
     return [c.name for c in CAPABILITIES if not effective >> c.bit & 1]
 
 

@@ -7,7 +7,6 @@ import errno
 import math
 import os
 import platform
-import re
 import resource
 import struct
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from tracer.errors import StartError
 from tracer.findings import Finding, broken, degraded, ok, unknown
 from tracer.kernel import capabilities
 from tracer.system.initial import is_initial
+from tracer.system.own_status import own_status
 
 KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe")
 LOCKDOWN = Path("/sys/kernel/security/lockdown")
@@ -204,7 +204,7 @@ def perf_refusal(number: int) -> tuple[str, str] | None:
 
 def has_seccomp_filter() -> bool:
     """Whether system calls of this process are filtered, as container engines have it."""
-    return bool(re.search(r"^Seccomp:\s*2$", _read(capabilities.STATUS), re.MULTILINE))
+    return own_status("Seccomp") == "2"
 
 
 def no_sysfs() -> tuple[str, str]:

@@ -14,7 +14,7 @@ from tracer.kernel.capabilities import summary
 from tracer.kernel.compiler import compiled
 from tracer.kernel.layout import iterator_definitions
 from tracer.kernel.loader import TRACING, Loaded, library
-from tracer.kernel.maps import checked, last_error
+from tracer.libc import checked, last_error
 
 _PROGRAM = "bpf_iter__udp"  # BCC and the kernel know the kind of iterator by this name
 _READ_BYTES = 256 << 10

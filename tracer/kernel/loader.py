@@ -15,8 +15,9 @@ from tracer.kernel import features
 from tracer.kernel.btf import Btf
 from tracer.kernel.bytecode import Bytecode, renumber
 from tracer.kernel.layout import charges_memlock
-from tracer.kernel.maps import Map, checked, last_error
+from tracer.kernel.maps import Map
 from tracer.kernel.quiet import captured_stderr
+from tracer.libc import checked, last_error
 
 KPROBE = 2
 TRACING = 26

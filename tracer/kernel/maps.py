@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tracer.kernel.bytecode import MapShape
+from tracer.libc import checked, last_error
 
 Key = TypeVar("Key", bound=Any)
 Value = TypeVar("Value", bound=Any)
@@ -116,19 +117,6 @@ class Map:
     def _check(value: Any, size: int) -> None:
         if ctypes.sizeof(value) != size:
             raise ValueError(f"{type(value).__name__} has not the map's {size} bytes")
-
-
-def checked(result: int) -> int:
-    """What BCC's library returned. Raises OSError when that is less than 0."""
-    if result < 0:
-        raise last_error()
-    return result
-
-
-def last_error() -> OSError:
-    """Why the last call of BCC's library failed."""
-    number = ctypes.get_errno() or errno.EINVAL
-    return OSError(number, os.strerror(number))
 
 
 @functools.lru_cache(maxsize=1)  # the kernel settles it when it boots

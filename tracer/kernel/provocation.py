@@ -14,13 +14,13 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tracer.errors import StartError
 from tracer.events import Call, Close, Created, Datagram, Event, Miss, MissCount, SockError
+from tracer.libc import checked
 
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
@@ -149,7 +149,7 @@ def _raised_or(result: Provocation | OSError) -> Provocation:
 
 
 def _enter_private(flags: int) -> None:
-    _checked("unshare", lambda libc: libc.unshare(flags))
+    checked(_libc().unshare(flags), "unshare")
     # Not an IP socket, which would be traced.
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as control:
         request = struct.pack("16sH14x", b"lo", 0)
@@ -187,11 +187,8 @@ def _miss(provocation: Provocation, family: str, number: int, address: str) -> N
 
 def _disconnect(sock: socket.socket) -> None:
     """connect(AF_UNSPEC), which Python's sockets have no word for."""
-    _checked("connect(AF_UNSPEC)", lambda libc: libc.connect(sock.fileno(), bytes(16), 16))
+    checked(_libc().connect(sock.fileno(), bytes(16), 16), "connect(AF_UNSPEC)")
 
 
-def _checked(name: str, call: Callable[[ctypes.CDLL], int]) -> None:
-    """Make a call of the C library. Raises OSError with its name."""
-    if call(ctypes.CDLL(None, use_errno=True)):
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

@@ -10,8 +10,8 @@ from typing import Literal
 
 from tracer import __version__
 from tracer.events import LOSSES, Event, Header, Loss
-from tracer.incident import Netns
 from tracer.link import IncidentUpdate
+from tracer.parts import Netns
 from tracer.present import Renderer
 from tracer.render.escape import NAME_LIMIT, line, shorten
 

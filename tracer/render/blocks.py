@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from tracer.incident import Socket
+from tracer.parts import Socket
 from tracer.render import phrases
 from tracer.render.escape import name, width
 from tracer.render.wrap import wrap

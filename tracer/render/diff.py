@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracer.incident import SCHEMA, Json
+from tracer.incident import SCHEMA
+from tracer.parts import Json
 from tracer.render import report_parts as parts
 from tracer.render.json_line import json_line
 from tracer.render.phrases import sentence

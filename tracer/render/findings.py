@@ -10,7 +10,8 @@ import click
 
 from tracer.errors import StartError
 from tracer.findings import Finding
-from tracer.incident import SCHEMA, Json
+from tracer.incident import SCHEMA
+from tracer.parts import Json
 from tracer.render.escape import line, shorten, width
 from tracer.render.wrap import wrap
 from tracer.summary import many

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tracer.incident import Json
+from tracer.parts import Json
 
 
 def json_line(value: Json) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tracer.events import Clock, End, Event, Header, Loss, TargetChange
-from tracer.incident import SCHEMA, Json, container_json
+from tracer.incident import SCHEMA
 from tracer.link import IncidentUpdate
+from tracer.parts import Json, container_json
 from tracer.render.json_line import json_line
 from tracer.silence import NetnsSilence
 from tracer.timefmt import Anchor, utc_text

@@ -5,19 +5,8 @@ from __future__ import annotations
 from tracer.addresses import endpoint
 from tracer.causes import Cause
 from tracer.containers import Container, workload
-from tracer.incident import (
-    Bind,
-    Connect,
-    Incident,
-    KeptBy,
-    Nat,
-    Netns,
-    NotTold,
-    Process,
-    SetBy,
-    Socket,
-    Told,
-)
+from tracer.incident import Incident, Nat, NotTold, Told
+from tracer.parts import Bind, Connect, KeptBy, Netns, Process, SetBy, Socket
 from tracer.render.escape import KEEP, line, name, shorten
 from tracer.timefmt import NS, clock_text, date_text, utc_text
 

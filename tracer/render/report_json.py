@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracer.incident import SCHEMA, Json
+from tracer.incident import SCHEMA
+from tracer.parts import Json
 from tracer.render.json_line import json_line
 from tracer.render.jsonl import counters_json, time_text
 from tracer.report.doubts import DOUBTS

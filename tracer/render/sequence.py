@@ -12,7 +12,8 @@ from itertools import pairwise
 
 from tracer.addresses import endpoint
 from tracer.causes import Cause
-from tracer.incident import Incident, Netns, Socket
+from tracer.incident import Incident
+from tracer.parts import Netns, Socket
 from tracer.render import phrases, report_parts
 from tracer.render.escape import name
 from tracer.render.wrap import wrap

@@ -10,7 +10,8 @@ from itertools import chain, islice
 from tabulate import tabulate
 
 from tracer.export.cells import cell, row
-from tracer.incident import SCHEMA, Json
+from tracer.incident import SCHEMA
+from tracer.parts import Json
 from tracer.render.escape import width
 from tracer.render.json_line import json_line
 from tracer.render.socket_columns import COLUMNS, NONE, UNKNOWN

@@ -8,8 +8,9 @@ from tracer.addresses import endpoint
 from tracer.advice import explain
 from tracer.causes import Cause
 from tracer.events import LOSSES, Clock, End, Event, Header, Loss, TargetChange
-from tracer.incident import Incident, Socket
+from tracer.incident import Incident
 from tracer.link import IncidentUpdate
+from tracer.parts import Socket
 from tracer.render import phrases
 from tracer.render.blocks import INDENT, Blocks
 from tracer.render.escape import line, name

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from tracer.causes import Cause
 from tracer.events import LOSSES
-from tracer.incident import SCHEMA, Json, Socket, datagram_json
+from tracer.incident import SCHEMA, datagram_json
+from tracer.parts import Json, Socket
 from tracer.render import phrases
 from tracer.render.escape import KEEP, cut, line, name, width
 from tracer.render.json_line import json_line

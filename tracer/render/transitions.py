@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracer.events import LOSSES, End
-from tracer.incident import Json
+from tracer.parts import Json
 from tracer.render import phrases
 from tracer.render.escape import NAME_LIMIT, line, shorten
 from tracer.render.json_line import json_line

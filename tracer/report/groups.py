@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from tracer.causes import Cause
 from tracer.describe import netns_words
-from tracer.incident import Incident, Netns
+from tracer.incident import Incident
 from tracer.link import IncidentUpdate
+from tracer.parts import Netns
 from tracer.report.model import Bins, Culprit, Ends, Group, GroupKey, Joined, Rest, Sample
 from tracer.report.rate import Histogram, aligned
 

@@ -14,8 +14,9 @@ from itertools import combinations
 from statistics import median_low
 
 from tracer.causes import Cause
-from tracer.incident import Incident, Process, SetBy, Socket
+from tracer.incident import Incident
 from tracer.lru import Lru
+from tracer.parts import Process, SetBy, Socket
 from tracer.report.model import Joined, Offset
 from tracer.timefmt import NS
 

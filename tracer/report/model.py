@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 
 from tracer.causes import Cause
 from tracer.events import Header
-from tracer.incident import Incident, Netns
+from tracer.incident import Incident
+from tracer.parts import Netns
 from tracer.totals import Stats
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tracer.causes import Cause
-from tracer.incident import Incident, KeptBy, Process, SetBy, Socket
+from tracer.incident import Incident
+from tracer.parts import KeptBy, Process, SetBy, Socket
 
 Side = Literal["receiver", "sender"]
 What = Literal[

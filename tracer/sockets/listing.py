@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tracer.events import Holder, NetnsInfo
-from tracer.incident import Netns, Process
+from tracer.parts import Netns, Process
 from tracer.sockets.facts import FactsOf
 from tracer.sockets.model import Detail, Facts, Listed, Place, Reuseport
 

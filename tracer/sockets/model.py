@@ -11,8 +11,8 @@ from typing import Literal
 from tracer.addresses import endpoint
 from tracer.events import Family, SocketView
 from tracer.frozen import frozen
-from tracer.incident import Netns, Process, Socket, port_origin
 from tracer.match import is_connected
+from tracer.parts import Netns, Process, Socket, port_origin
 
 
 class Need(Flag):

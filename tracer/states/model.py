@@ -6,7 +6,8 @@ from typing import Literal, get_args
 
 from tracer.events import Family
 from tracer.frozen import frozen
-from tracer.incident import SCHEMA, Json, Netns, Process
+from tracer.incident import SCHEMA
+from tracer.parts import Json, Netns, Process
 from tracer.timefmt import utc_text
 
 What = Literal[

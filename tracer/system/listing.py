@@ -9,8 +9,8 @@ from functools import cache, partial
 
 from tracer.containers import Container
 from tracer.events import Holder
-from tracer.incident import Netns as ShownNetns
-from tracer.incident import Process
+from tracer.parts import Netns as ShownNetns
+from tracer.parts import Process
 from tracer.sockets.facts import parse_facts
 from tracer.sockets.listing import Lister, Look
 from tracer.sockets.model import Listed, Need

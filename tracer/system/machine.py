@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -18,6 +20,13 @@ from tracer.system.processes import NoOwners, OwnerFinder
 from tracer.system.snapshot import Snapshot, netns_info, owners_events, take_snapshot
 from tracer.system.tracking import Tracking
 
+_SHORT = {
+    errno.EMFILE: "ulimit -n",
+    errno.ENFILE: "sysctl fs.file-max",
+    errno.EAGAIN: "ulimit -u, and pids.max of its cgroup",
+}
+"""What a process may run out of, and where its limit is."""
+
 
 class ThisMachine:
     """Everything but the kernel's events that a live trace asks the system for."""
@@ -30,6 +39,8 @@ class ThisMachine:
         self._finder = NoOwners() if is_initial("pid") is False else OwnerFinder()
         self.containers = ContainerWorker(follow, say)
         self.tracker = Tracking(Doors())
+        self._say = say
+        self._was_short = False
 
     def now(self) -> int:
         """CLOCK_MONOTONIC, nanoseconds: the events' clock."""
@@ -47,9 +58,13 @@ class ThisMachine:
         """What is known of a namespace now; None when it cannot be found or read."""
         try:
             found = find_netns(inum, hint_pids)
-            return None if found is None else look(found, partial(netns_info, found))
-        except OSError:
-            return None
+            if found is not None:
+                return look(found, partial(netns_info, found))
+            # All files of /proc are passed over that cannot be opened: is any?
+            os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            self._note_shortage(error)
+        return None
 
     def sockets_on_port(
         self,
@@ -74,7 +89,8 @@ class ThisMachine:
         """A namespace's counters; None when it is gone or cannot be read."""
         try:
             return look(netns, partial(_counters, netns.inum))
-        except OSError:
+        except OSError as error:
+            self._note_shortage(error)
             return None
 
     def port_range(self, inum: int, hint_pids: Iterable[int]) -> PortRange | None:
@@ -82,12 +98,24 @@ class ThisMachine:
         try:
             found = find_netns(inum, hint_pids)
             return None if found is None else look(found, partial(_port_range, inum))
-        except OSError:
+        except OSError as error:
+            self._note_shortage(error)
             return None
 
     def owners(self, inodes: Iterable[int], hint_pids: Iterable[int]) -> list[Owners]:
         """The owners that could be looked up now."""
         return owners_events(self._finder.find(inodes, hint_pids))
+
+    def _note_shortage(self, error: OSError) -> None:
+        """Tell once if it was not that something is gone."""
+        limit = _SHORT.get(error.errno or 0)
+        if limit is None or self._was_short:
+            return
+        self._was_short = True
+        self._say(
+            f"{error.strerror}: names, owners and counters are not looked up for want of it; "
+            f"raise the limit ({limit})"
+        )
 
 
 def _counters(inum: int, view: View) -> Counters:

@@ -7,6 +7,7 @@ the files it is mounted on (`ip netns`, docker). One that only a file descriptor
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -17,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from tracer.libc import checked
 from tracer.system.initial import is_initial
 from tracer.text import clean
 
@@ -162,7 +164,8 @@ def in_netns(netns: Netns, function: Callable[[], T]) -> T:
 
     It runs in a thread of its own, which ends afterwards: no other thread ever changes its
     namespace, so a failure cannot leave one in the wrong place. Raises what the function raises,
-    Forbidden when the namespace may not be entered, and OSError when it is gone.
+    Forbidden when the namespace may not be entered, and OSError when it is gone or no thread can
+    be started.
     """
     result: list[T] = []
     failure: list[BaseException] = []
@@ -175,7 +178,10 @@ def in_netns(netns: Netns, function: Callable[[], T]) -> T:
             failure.append(error)
 
     thread = threading.Thread(target=enter_and_run, name=f"netns-{netns.inum}")
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:  # a limit to tasks, or to memory
+        raise OSError(errno.EAGAIN, str(error)) from None
     thread.join()
     if failure:
         raise failure[0]
@@ -241,10 +247,7 @@ def _setns(fd: int) -> None:
     if hasattr(os, "setns"):  # Python 3.12
         os.setns(fd, _CLONE_NEWNET)
         return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(fd, _CLONE_NEWNET) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    checked(ctypes.CDLL(None, use_errno=True).setns(fd, _CLONE_NEWNET))
 
 
 def netns_cookie() -> int:

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple, get_args
 from tracer.addresses import endpoint
 from tracer.describe import local_and_peer
 from tracer.events import SocketView
-from tracer.incident import Incident, Netns, Socket
+from tracer.incident import Incident
+from tracer.parts import Netns, Socket
 from tracer.timefmt import NS
 from tracer.totals import Stats
 

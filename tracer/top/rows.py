@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tracer.addresses import endpoint
-from tracer.incident import Process
+from tracer.parts import Process
 from tracer.top.model import NOT_KNOWN, By, Entry, Figure, Row, Snapshot, SocketId, Sort, drop_id
 
 

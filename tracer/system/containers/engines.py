@@ -81,9 +81,9 @@ class Engines:
         return [found for engine in self._engines for found in engine.all()]
 
     def find(self, identity: str, scope: str = "") -> Found | None:
-        """The container with an id, whosever it is."""
-        found = (engine.find(identity, scope) for engine in self._engines)
-        return next(filter(None, found), None)
+        """The container with an id, whosever it is; root's, where a user has one of that id too."""
+        found = [one for engine in self._engines if (one := engine.find(identity, scope))]
+        return next((one for one in found if one.container.uid is None), (*found, None)[0])
 
     def container_of(self, pid: int) -> Container | None:
         """The container that a process is in: by its cgroup, which its engine chose, else by the
@@ -94,12 +94,19 @@ class Engines:
         unknown: Container | None = None
         for path in self._cgroups(pid):
             for mark in cgroups.marks(path):
-                found = self.find(mark.id, mark.scope)
+                found = self._marked(mark)
                 if found is not None and self._is_its(found, mark.path):
                     return found.container
                 if found is None and mark.engine and unknown is None:
                     unknown = Container(mark.engine, mark.id, None, None)
         return self._monitored(pid) or unknown
+
+    def _marked(self, mark: cgroups.Mark) -> Found | None:
+        """The container that a cgroup is called after. A user's is in that user's part of the
+        hierarchy: what his files say of cgroups elsewhere is no evidence."""
+        found = self.find(mark.id, mark.scope)
+        uid = found.container.uid if found is not None else None
+        return found if uid is None or f"/user-{uid}.slice/" in mark.path else None
 
     def _cgroups(self, pid: int) -> list[str]:
         return cgroups.paths(read(f"{self._proc}/{pid}/cgroup", _CGROUPS))

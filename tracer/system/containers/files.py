@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from tracer.lru import Lru
@@ -14,6 +15,16 @@ from tracer.text import clean
 _LARGEST = 16 << 20
 """Bytes of a file that is read: podman lists all containers in one."""
 
+_OTHERS_LARGEST = 1 << 20
+"""Bytes of one that is not root's: whoever has a home may have an engine's files in it, and what is
+in a byte of JSON can take thirty of memory."""
+
+_OTHERS_KEPT = 4 << 20
+"""Bytes of such files that are remembered."""
+
+_MOST_NAMES = 4096
+"""Names of a directory that are looked at."""
+
 _LONGEST = 256
 """Characters of a name that is kept."""
 
@@ -21,40 +32,65 @@ _KEPT = 4096
 """Files remembered."""
 
 
+_Known = tuple[tuple[int, int, int], Any]
+"""A file's time, size and number, and what is in it."""
+
+
 class Files:
     """Remembers what was in a JSON file for as long as that has not changed. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._known: Lru[str, tuple[tuple[int, int, int], Any]] = Lru(_KEPT)
+        self._known: Lru[str, _Known] = Lru(_KEPT)
+        self._others: dict[str, _Known] = {}
+        """Those that are not root's, which are all forgotten when they become too large."""
+        self._others_bytes = 0
 
     def json(self, path: str) -> Any:
         """What is in a JSON file; None where it cannot be read, or holds something else."""
         version = _version(path)
         if version is None:
             return None
-        known = self._known.touch(path)
+        known = self._known.touch(path) or self._others.get(path)
         if known is None or known[0] != version:
-            known = (version, _parsed(read(path)))
-            self._known.put(path, known)
+            content, owner = _content(path, _LARGEST)
+            known = (version, _parsed(content))
+            if owner:
+                self._remember_others(path, known, len(content))
+            else:
+                self._known.put(path, known)
         return known[1]
+
+    def _remember_others(self, path: str, known: _Known, size: int) -> None:
+        if self._others_bytes + size > _OTHERS_KEPT or len(self._others) >= _KEPT:
+            self._others.clear()
+            self._others_bytes = 0
+        self._others[path] = known
+        self._others_bytes += size
 
 
 def read(path: str, limit: int = _LARGEST) -> bytes:
     """A regular file's content; empty where there is none, or one larger than ``limit`` bytes."""
+    return _content(path, limit)[0]
+
+
+def _content(path: str, limit: int) -> tuple[bytes, int]:
+    """A regular file's content and its owner; empty and root's where there is none to read."""
     with suppress(OSError):
         # Neither a named pipe must make us wait, nor a link lead elsewhere.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as file:
-            if stat.S_ISREG(os.fstat(fd).st_mode):
+            status = os.fstat(fd)
+            if stat.S_ISREG(status.st_mode):
+                limit = min(limit, _OTHERS_LARGEST) if status.st_uid else limit
                 content = file.read(limit + 1)
-                return content if len(content) <= limit else b""
-    return b""
+                return content if len(content) <= limit else b"", status.st_uid
+    return b"", 0
 
 
 def listed(directory: str) -> list[str]:
-    """The names in a directory, sorted; none where it cannot be read."""
-    with suppress(OSError):
-        return sorted(os.listdir(directory))
+    """Names in a directory, sorted, as many as are looked at; none where it cannot be read."""
+    with suppress(OSError), os.scandir(directory) as entries:
+        return sorted(entry.name for entry in islice(entries, _MOST_NAMES))
     return []
 
 
@@ -89,7 +125,7 @@ def number(value: Any) -> int:
 def _version(path: str) -> tuple[int, int, int] | None:
     with suppress(OSError):
         status = os.stat(path, follow_symlinks=False)
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        return status.st_ctime_ns, status.st_size, status.st_ino
     return None
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 
 from tracer.containers import Container
 from tracer.events import InContainer, NetnsContainers, TargetChange
-from tracer.incident import CLOCK_TICK_NS
 from tracer.lru import Lru
 from tracer.namespaces import same_netns
+from tracer.parts import CLOCK_TICK_NS
 from tracer.system.containers.commands import completed, is_incomplete
 from tracer.system.containers.engines import Engines
 from tracer.system.containers.follow import Follower
