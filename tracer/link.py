@@ -286,10 +286,11 @@ class Linker:
         key = key_of(event)
         new = self._counts.credit(key, event.since, event.total)
         self._silence.counted(event, new)
-        latest = self._episodes.state(key).latest()
+        state = self._episodes.state(key)
+        latest = state.latest()
         if latest is not None:
             self._credit(latest, new, event.last)
-            self._tell_waiting(self._episodes.state(key))
+            self._tell_waiting(state)
         elif new and not event.received:
             miss = miss_from_count(event, event.total - new)
             latest = self._begin(miss, new, event.last, streamed=False)
