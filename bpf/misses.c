@@ -1,6 +1,6 @@
-// Misses counted, and their evidence sent: the first time, once a second, and after a change.
+// Misses counted, and their evidence sent: the first time, after a change, and now and then.
 
-#define RESTREAM_NS 1000000000ULL // evidence of a repeated miss is renewed once a second
+#define RESTREAM_NS 1000000000ULL // evidence of a repeated miss is renewed once a second at most
 #define RETRY_NS 100000000ULL     // ... and when the buffer was full, of none so soon after
 #define MISS_KEYS 16384
 
@@ -34,12 +34,40 @@ static __always_inline bool was_full(u64 now) {
     return when && now - *when < RETRY_NS;
 }
 
-// Counts this miss. Returns true when its evidence is to be sent: the first time, once a second
-// after that, and whenever a socket of the port has changed, since the cause may have too.
+// What renewing the evidence of misses that go on all the time can cost user space: so many a second,
+// of all processors and four-tuples together. What is not renewed is counted, and loses nothing that
+// a change of the port's sockets would not have sent at once.
+#define RENEWALS_A_SECOND 64ULL
+#define RENEWAL_NS (1000000000ULL / RENEWALS_A_SECOND)
+
+// When the renewals so far will have been paid for, at one each RENEWAL_NS. Two processors may take
+// the same one at the same moment.
+BPF_ARRAY(renewals_paid, u64, 1);
+
+static __always_inline bool may_renew(u64 now) {
+    int zero = 0;
+    u64 *paid = renewals_paid.lookup(&zero);
+    if (!paid || *paid >= now + RESTREAM_NS)
+        return false;
+    *paid = (*paid > now ? *paid : now) + RENEWAL_NS;
+    return true;
+}
+
+// Whether what is known of a miss that repeats is too old. One that comes after a pause is sent like
+// a first one, for no count told of it meanwhile; there is a budget for the others.
+static __always_inline bool is_stale(const struct miss_count *count, u64 last, u64 now) {
+    if (now < count->streamed_ns + RESTREAM_NS)
+        return false;
+    return now >= last + RESTREAM_NS || may_renew(now);
+}
+
+// Counts this miss. Returns true when its evidence is to be sent: the first time, when it is_stale,
+// and whenever a socket of the port has changed, since the cause may have too.
 static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length,
                                        struct miss_totals *totals) {
     u32 generation = read_generation(key->netns, key->dport);
     struct miss_count *count = misses.lookup(key);
+    u64 last;
     if (!count) {
         struct miss_count fresh = {.since_ns = now, .length = length};
         misses.insert(key, &fresh); // another CPU may have been first: its entry stays
@@ -52,13 +80,13 @@ static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length
         return true;
     }
     __sync_fetch_and_add(&count->total, 1);
+    last = count->last_ns;
     count->last_ns = now;
     totals->since_ns = count->since_ns;
     totals->total = count->total;
-    if (count->streamed_ns && count->generation == generation &&
-        now - count->streamed_ns < RESTREAM_NS)
-        return false;
     if (totals->total > 1 && was_full(now))
+        return false;
+    if (count->streamed_ns && count->generation == generation && !is_stale(count, last, now))
         return false;
     count->streamed_ns = now;
     count->generation = generation;

@@ -35,7 +35,9 @@ def compose(
     socket_before, origin_before = (earlier.socket, earlier.origin) if earlier else (None, None)
     told = _told(episode, describer)
     origin = _origin(episode)
-    not_told = _not_told(episode, origin, describer, header)
+    sender = describer.socket(origin, miss.time) if origin else None
+    refusing = describer.socket(verdict.socket, miss.time) if verdict.socket else None
+    not_told = _not_told(episode, origin, sender, header)
     untold, untold_exact = _untold(episode, not_told, header)
     incident = Incident(
         id=earlier.id if earlier else _id(episode, header),
@@ -53,9 +55,9 @@ def compose(
         lookup=_lookup(miss),
         cause=verdict.cause,
         mismatch=verdict.mismatch,
-        socket=_described(verdict.socket, episode, describer, socket_before),
+        socket=_described(refusing, socket_before),
         candidates=verdict.candidates,
-        origin=_described(origin, episode, describer, origin_before),
+        origin=_described(sender, origin_before),
         told=told,
         not_told=not_told,
         untold=untold,
@@ -72,18 +74,18 @@ def compose(
     return replace(incident, hints=hints, advice=advise(incident))
 
 
-def _described(
-    view: SocketView | None, episode: Episode, describer: Describer, earlier: Socket | None
-) -> Socket | None:
+def _described(now: Socket | None, earlier: Socket | None) -> Socket | None:
     """A socket at the miss. An update keeps what was told of it: its history may be forgotten by
     now, or be another's; only its owners and its close can become known later."""
-    if view is None:
-        return None
-    now = describer.socket(view, episode.miss.time)
-    if earlier is None or (earlier.inode, earlier.local, earlier.peer) != (
-        now.inode,
-        now.local,
-        now.peer,
+    if (
+        now is None
+        or earlier is None
+        or (earlier.inode, earlier.local, earlier.peer)
+        != (
+            now.inode,
+            now.local,
+            now.peer,
+        )
     ):
         return now
     held = any(process.fd is not None for process in now.processes)
@@ -184,14 +186,15 @@ def _told(episode: Episode, describer: Describer) -> tuple[Told, ...]:
 def _not_told(
     episode: Episode,
     origin: SocketView | None,
-    describer: Describer,
+    sender: Socket | None,
     header: Header | None,
 ) -> tuple[NotTold, ...]:
-    """The sender, when no error was queued on it (net/ipv4/udp.c:__udp4_lib_err)."""
-    if origin is None or episode.told:
+    """The sender, when no error was queued on it (net/ipv4/udp.c:__udp4_lib_err): the view of it,
+    and what that is described as."""
+    if origin is None or sender is None or episode.told:
         return ()
     why = _why_not_told(episode, origin, header)
-    return (NotTold(describer.socket(origin, episode.miss.time), why),) if why else ()
+    return (NotTold(sender, why),) if why else ()
 
 
 def _why_not_told(episode: Episode, origin: SocketView, header: Header | None) -> str | None:

@@ -79,7 +79,7 @@ class Describer(Names):
         datagram = miss.datagram
         links = self._namespaces.links(miss.netns, miss.netns_cookie)
         name = datagram.ifname or links.get(datagram.ifindex, "")
-        return replace(datagram, ifname=name)
+        return datagram if name == datagram.ifname else replace(datagram, ifname=name)
 
     def holds(self, view: SocketView, address: str) -> bool:
         """Whether a socket's namespace is known to have a local address."""

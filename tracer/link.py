@@ -60,9 +60,10 @@ CLOSED_WINDOW_NS = 60 * NS
 # A loss touches the verdicts on misses this near to it.
 _LOSS_REACH_NS = NS
 
-# The ICMP of a miss that happened here arrives within this time of the evidence of it, which the
-# kernel renews once a second while the miss repeats.
-_RENEWED_NS = 1_500_000_000
+# The ICMP of a miss that happened here arrives within this time of what is known of it. After a
+# pause of a second its evidence is sent again; else it is counted, and the counts are read once a
+# second.
+_RENEWED_NS = 2_500_000_000
 
 # Losses remembered for the misses that come after them.
 _LOSSES = 64
@@ -288,10 +289,11 @@ class Linker:
         key = key_of(event)
         new = self._counts.credit(key, event)
         self._silence.counted(event, new)
-        latest = self._episodes.state(key).latest()
+        state = self._episodes.state(key)
+        latest = state.latest()
         if latest is not None:
             self._credit(latest, new, event.last)
-            self._tell_waiting(self._episodes.state(key))
+            self._tell_waiting(state)
         elif new and not event.received:
             miss = miss_from_count(event, event.total - new)
             latest = self._begin(miss, new, event.last, streamed=False)

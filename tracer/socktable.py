@@ -477,7 +477,10 @@ def _found_alike(old: SocketView, new: SocketView) -> bool:
 
 def merged(old: SocketView, new: SocketView) -> SocketView:
     """The newer view of a socket, with what its source did not tell taken from the older one."""
-    fields = zip(_UNTOLD.items(), _told(new), _told(old), strict=True)
+    told_of_it, told_before_it = _told(new), _told(old)
+    if told_of_it == told_before_it:
+        return new
+    fields = zip(_UNTOLD.items(), told_of_it, told_before_it, strict=True)
     told_before = {
         field: known for (field, untold), told, known in fields if told != known and told == untold
     }

@@ -47,6 +47,8 @@ class ErrorsTold:
 
     def waiting(self, flow: Flow) -> list[SockError]:
         """The errors of a flow that wait, to be placed again now that more is known of it."""
+        if not len(self._waiting):  # as nearly always
+            return []
         unconnected = (Flow(local, flow.sport, "", 0) for local in (flow.src, ANY4, ANY6))
         return [error for key in (flow, *unconnected) for error in self._waiting.pop(key) or ()]
 

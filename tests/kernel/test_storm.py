@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,6 +26,9 @@ LO = "127.0.0.1"
 
 KEYS = 16384
 """bpf/misses.c:MISS_KEYS."""
+
+RENEWALS = 64
+"""... a second: bpf/misses.c:RENEWALS_A_SECOND; and as many at once."""
 
 GROWTH_MB = 20
 """What is remembered of so many, and no more: a scan of 100,000 ports once took 100."""
@@ -65,6 +69,25 @@ def test_every_repeat_is_counted(storm: Storm) -> None:
     assert len(storm.trace.incidents()) == 101
 
 
+def test_a_cause_that_changes_meanwhile(storm: Storm) -> None:
+    """Among more four-tuples than are renewed each second: the change has its evidence sent."""
+    ports = range(22001, 22302)
+    volley = Volley((LO, port) for port in ports)
+    sender = storm.shown.udp(bind=(LO, 12))
+    for _ in range(53):
+        volley.send(sender)
+    refusing = storm.shown.udp(bind=(LO, 22007))
+    refusing.connect(("127.0.0.2", 12))
+    for _ in range(59):
+        volley.send(sender)
+    wait_for(
+        lambda: all(storm.counts()[port] == 53 + 59 for port in ports),
+        lambda: f"112 times: {storm.counts()}",
+    )
+    told = {i["cause"]: i["count"] for i in storm.trace.incidents(dport=22007)}
+    assert told == {"no-socket": 53, "remote-address": 59}
+
+
 def test_what_comes_while_it_is_stopped(storm: Storm) -> None:
     """The buffer is full: evidence is lost and counted, no incident and no repeat is.
 
@@ -91,6 +114,31 @@ def test_what_comes_while_it_is_stopped(storm: Storm) -> None:
         assert incident["cause"] == "no-socket"
         assert any("lost" in caveat for caveat in incident["caveats"]), incident
     assert storm.trace.resident_mb() - size < GROWTH_MB
+
+
+def test_renewing_evidence_has_a_budget(box: Namespace) -> None:
+    """Of what goes on all the time; a miss after a pause of a second is not held back."""
+    number = 499
+    volley = Volley((LO, port) for port in range(30000, 30000 + number))
+    sender = box.udp(bind=(LO, 13))
+    with closing(Session(Variant())) as session:
+        began = before = time.monotonic()
+        events, sent, pauses = session.drain(), 0, 0
+        while before < began + 4:
+            now = time.monotonic()
+            sent += volley.send(sender)
+            # From before one of a four-tuple to after its next.
+            pauses += time.monotonic() - before >= 1
+            before = now
+            events += session.drain()
+        time.sleep(1.1)
+        again = volley.send(sender)
+        last = session.drain()
+    own = [e for e in events if isinstance(e, Miss) and e.datagram.sport == 13]
+    assert number < len(own) <= number * (1 + pauses) + RENEWALS * (before - began + 3)
+    after = [e for e in last if isinstance(e, Miss) and e.datagram.sport == 13]
+    assert len(after) == number
+    assert max(e.total for e in after) == (sent + again) // number
 
 
 def test_a_scan_that_no_table_holds(box: Namespace) -> None:

@@ -46,6 +46,15 @@ def test_every_event_survives(event: Event) -> None:
     assert codec.encode(decoded.event) == line
 
 
+@given(st.text(), st.integers(0, INT_MAX))
+def test_the_text_is_what_json_makes_of_it(name: str, number: int) -> None:
+    datagram = dataclasses.replace(MISS.datagram, ifname=name, length=number)
+    miss = dataclasses.replace(MISS, datagram=datagram, netns_cookie=number, caller=name)
+    for event in (*EVENTS, miss):
+        line = codec.encode(event)
+        assert line == json.dumps(json.loads(line), separators=(",", ":")).encode() + b"\n"
+
+
 def test_kind_comes_first_and_the_fields_in_order() -> None:
     body = json.loads(codec.encode(MISS))
     assert list(body) == ["kind", *(f.name for f in dataclasses.fields(MISS))]

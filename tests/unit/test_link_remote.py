@@ -65,6 +65,12 @@ def test_nor_while_that_miss_goes_on_and_only_its_count_is_known() -> None:
     assert [i.cause for i in found] == [Cause.NO_SOCKET]
 
 
+def test_nor_while_that_miss_goes_on_and_its_counts_are_yet_to_come() -> None:
+    """Every 950 ms: not renewed, and counted for the last time just before the second."""
+    found = incidents(miss(1000, DATAGRAM, netns=BOX), received(2900, DATAGRAM, total=3), end(9000))
+    assert [i.cause for i in found] == [Cause.NO_SOCKET]
+
+
 def test_a_miss_long_before_does_not_explain_it() -> None:
     found = incidents(miss(1000, DATAGRAM, netns=BOX), received(9000, DATAGRAM), end(9900))
     assert [i.cause for i in found] == [Cause.NO_SOCKET, Cause.REMOTE]

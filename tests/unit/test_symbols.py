@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
+from tracer.kernel import symbols
 from tracer.kernel.symbols import CallerNames, variants
 
 KALLSYMS = """\
@@ -57,6 +60,41 @@ def test_a_return_address_names_its_function_or_nothing(
     kallsyms: Path, address: int, name: str | None
 ) -> None:
     assert CallerNames(kallsyms)(address) == name
+
+
+def test_what_is_expected_is_read_once_and_waited_for(
+    kallsyms: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings: list[Path] = []
+    begun, may_end, chunks = Event(), Event(), symbols._chunks
+
+    def slowly(path: Path) -> Iterator[bytes]:
+        readings.append(path)
+        begun.set()
+        assert may_end.wait(60)
+        yield from chunks(path)
+
+    monkeypatch.setattr(symbols, "_chunks", slowly)
+    names = CallerNames(kallsyms)
+    names.expect([0xFFFFFFFF81A20123, 0xFFFFFFFFC0A00010])
+    assert begun.wait(60)
+    may_end.set()
+    assert names(0xFFFFFFFF81A20123) == "__udp4_lib_rcv"
+    assert names(0xFFFFFFFFC0A00010) == "nft_reject_ipv4_eval"
+    assert names(0xFFFFFFFF81A60000) is None
+    assert len(readings) == 2
+
+
+def test_without_room_for_a_thread_it_is_read_when_it_is_asked_for(
+    kallsyms: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(thread: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", no_room)
+    names = CallerNames(kallsyms)
+    names.expect([0xFFFFFFFF81A20123])
+    assert names(0xFFFFFFFF81A20123) == "__udp4_lib_rcv"
 
 
 def test_hidden_addresses_name_nothing(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ class Session:
         """Attached, and nothing the self-test may do would make them fire."""
         self.missing: tuple[tuple[str, str], ...] = ()
         self._callers = CallerNames()
+        self._expected: set[int] = set()
+        """Where the self-test's misses were reported from, and others will be."""
         self._decoder = Decoder(self._caller_name)
         self._table = MissTable(self._program)
         self._losses: dict[str, int] = self._program.losses()
@@ -94,6 +96,10 @@ class Session:
         Once a second the kernel's counters come with them: repeats (MissCount) and losses (Loss).
         Their time is not later than that of the events yet to come.
         """
+        if timeout_ms and self._expected:
+            # The trace has begun, and waits: time to read what the first miss will ask for.
+            self._callers.expect(self._expected)
+            self._expected = set()
         events = self._take_queued() + self._decode(timeout_ms)
         now = time.monotonic_ns()
         if now >= self._counters_due:
@@ -135,7 +141,10 @@ class Session:
 
     def _caller_name(self, address: int) -> str | None:
         """Not for the self-test's own misses: the symbol table takes long to read."""
-        return self._callers(address) if self.probes else None
+        if self.probes:
+            return self._callers(address)
+        self._expected.add(address)
+        return None
 
     def _new_losses(self, now: int) -> list[Event]:
         counters = self._program.losses()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from threading import Lock, Thread
 
 KALLSYMS = Path("/proc/kallsyms")
 
-_CHUNK = 1 << 20
+# The kernel takes 7 ms for so much of it: little is read behind what is looked for.
+_CHUNK = 1 << 17
 # A clone with fewer or constant arguments is still the whole function; `.part.N` and `.cold` are
 # pieces of one.
 _VARIANT = rb"(?m)^[0-9a-f]+ [tT] (%s(?:\.(?:isra|constprop)\.\d+)+)(?=\s|$)"
@@ -44,35 +47,60 @@ class CallerNames:
     def __init__(self, kallsyms: Path = KALLSYMS) -> None:
         self._kallsyms = kallsyms
         self._known: dict[int, str | None] = {0: None}
+        self._looking = Lock()
 
     def __call__(self, address: int) -> str | None:
         """The function's name without its clone suffix; a scan the first time, then from memory."""
         if address not in self._known:
-            self._known[address] = self._look_up(address)
+            self._look_up([address])
         return self._known[address]
 
-    def _look_up(self, address: int) -> str | None:
-        best_start, best_name = 0, None
-        for start, name in self._near(address):
-            if best_start < start <= address:
-                best_start, best_name = start, name
-        if best_name is None or address - best_start > _FUNCTION_SPAN:
-            return None
-        return None if _TRAMPOLINES.search(best_name) else best_name.split(".", 1)[0]
+    def expect(self, addresses: Iterable[int]) -> None:
+        """Begin to look up what will be asked for, in a thread: the kernel takes long to write the
+        table, and other threads run meanwhile.
 
-    def _near(self, address: int) -> Iterator[tuple[int, str]]:
-        """Text symbols that share the address's upper bits, or those of the 64 KiB below."""
-        prefixes = {b"%012x" % (page & (1 << 48) - 1) for page in _pages(address)}
-        pattern = re.compile(
-            rb"(?m)^((?:%s)[0-9a-f]{4}) [tTwW] (\S+)" % b"|".join(sorted(prefixes))
-        )
-        for text in _chunks(self._kallsyms):
-            for match in pattern.finditer(text):
+        Where there is no room for a thread, or for its work, it is left to who asks.
+        """
+        with suppress(RuntimeError):
+            Thread(target=self._prepare, args=(list(addresses),), daemon=True).start()
+
+    def _prepare(self, addresses: list[int]) -> None:
+        with suppress(MemoryError):
+            self._look_up(addresses)
+
+    def _look_up(self, addresses: list[int]) -> None:
+        """Name those not known yet, in one scan; after the one that is under way, if any."""
+        with self._looking:
+            wanted = [address for address in addresses if address not in self._known]
+            nearest = dict.fromkeys(wanted, (0, ""))
+            for start, name in self._near(wanted):
+                for address in wanted:
+                    if nearest[address][0] < start <= address:
+                        nearest[address] = start, name
+            for address, (start, name) in nearest.items():
+                self._known[address] = _named(name) if address - start <= _FUNCTION_SPAN else None
+
+    def _near(self, addresses: list[int]) -> Iterator[tuple[int, str]]:
+        """Text symbols that share an address's upper bits, or those of the 64 KiB below."""
+        pages = {page for address in addresses for page in _pages(address)}
+        # Each begins with what is searched for: a pattern that begins otherwise, with the start of
+        # a line or a choice, takes ten times as long. No name has room for an address in it.
+        patterns = [
+            re.compile(rb"(%012x[0-9a-f]{4}) [tTwW] (\S+)" % (page & (1 << 48) - 1))
+            for page in pages
+        ]
+        for text in _chunks(self._kallsyms) if addresses else ():
+            for match in (match for pattern in patterns for match in pattern.finditer(text)):
                 yield int(match.group(1), 16), match.group(2).decode("ascii", "replace")
             # The kernel writes each line when it is read; its own symbols come sorted, and the
             # modules', which lie above them, last.
-            if int(text[:16], 16) > address:
+            if int(text[:16], 16) > max(addresses):
                 return
+
+
+def _named(symbol: str) -> str | None:
+    """The function that a symbol is of; None for what stands in for another."""
+    return None if _TRAMPOLINES.search(symbol) else symbol.split(".", 1)[0]
 
 
 def _pages(address: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import operator
 import typing
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -59,7 +60,8 @@ class Decoded(NamedTuple):
     extra: dict[str, object]
 
 
-Encoder = Callable[[Any], Any]
+Encoder = Callable[[Any], str]
+"""A value's JSON text."""
 Decoder = Callable[[Any, dict[str, object]], Any]
 """Of a JSON value; the dict takes the fields that this version does not know."""
 
@@ -67,8 +69,7 @@ Decoder = Callable[[Any, dict[str, object]], Any]
 def encode(event: Event) -> bytes:
     """The event as one line of ASCII JSON, ended by a newline."""
     cls: Any = type(event)
-    body = {"kind": event.kind, **_encoder(cls)(event)}
-    return json.dumps(body, separators=(",", ":")).encode("ascii") + b"\n"
+    return _event_encoder(cls)(event).encode("ascii")
 
 
 def decode(line: bytes) -> Decoded:
@@ -130,32 +131,74 @@ def _no_constant(name: str) -> object:
 # json.loads() with an argument makes a decoder anew for each line.
 _JSON = json.JSONDecoder(parse_constant=_no_constant)
 
+_quoted = json.encoder.encode_basestring_ascii
+_WORDS = {True: "true", False: "false"}
 
-def _same(value: Any) -> Any:
-    return value
+
+# The text is put together here, which takes half the time of a dict and json.dumps(): each event of
+# a trace that is recorded goes this way.
+@functools.cache
+def _event_encoder(cls: Any) -> Encoder:
+    """A line's encoder: the kind goes before the fields."""
+    return _object_encoder(cls, f'"kind":{_quoted(cls.kind)},', "\n")
 
 
 @functools.cache
 def _encoder(hint: Any) -> Encoder:
-    """The function that turns a value of the type into what json.dumps takes."""
+    """The function that makes the JSON text of a value of the type."""
     if dataclasses.is_dataclass(hint):
-        return _dataclass_encoder(hint)
+        return _object_encoder(hint)
     inner = optional(hint)
     if inner is not None:
         convert = _encoder(inner)
-        return _same if convert is _same else lambda v: None if v is None else convert(v)
+        return lambda value: "null" if value is None else convert(value)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple and args[-1] is ...:
-        convert = _encoder(args[0])
-        return list if convert is _same else lambda v: [convert(item) for item in v]
-    return _same
+    if origin is Literal:
+        return _quoted
+    if origin is tuple:
+        return _list_encoder(args[0]) if args[-1] is ... else _tuple_encoder(args)
+    scalars: dict[Any, Encoder] = {str: _quoted, int: str, bool: _WORDS.__getitem__}
+    return scalars[hint]
 
 
-def _dataclass_encoder(cls: Any) -> Encoder:
+def _object_encoder(cls: Any, before: str = "", after: str = "") -> Encoder:
+    """Numbers are left to the template; what else there is has an encoder of its own."""
+    names = [name for name, _, _ in fields(cls)]
+    members = ",".join(f'"{name}":%s' for name in names)
+    template = f"{{{before}{members}}}{after}"
     plan = tuple(
-        (name, str if name in IDENTIFIERS else _encoder(hint)) for name, hint, _ in fields(cls)
+        (at, _identifier if name in IDENTIFIERS else _encoder(hint))
+        for at, (name, hint, _) in enumerate(fields(cls))
+        if hint is not int or name in IDENTIFIERS
     )
-    return lambda value: {name: convert(getattr(value, name)) for name, convert in plan}
+    take = operator.attrgetter(*names) if len(names) > 1 else _only(names[0])
+
+    def encode_object(value: Any) -> str:
+        values = list(take(value))
+        for at, convert in plan:
+            values[at] = convert(values[at])
+        return template % tuple(values)
+
+    return encode_object
+
+
+def _only(name: str) -> Callable[[Any], tuple[Any]]:
+    take = operator.attrgetter(name)
+    return lambda value: (take(value),)
+
+
+def _identifier(value: int) -> str:
+    return f'"{value}"'
+
+
+def _list_encoder(hint: Any) -> Encoder:
+    convert = _encoder(hint)
+    return lambda value: f"[{','.join(map(convert, value))}]"
+
+
+def _tuple_encoder(hints: tuple[Any, ...]) -> Encoder:
+    converts = tuple(map(_encoder, hints))
+    return lambda value: f"[{','.join([c(item) for c, item in zip(converts, value, strict=True)])}]"
 
 
 @functools.cache

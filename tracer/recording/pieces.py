@@ -73,10 +73,14 @@ def _integer(text: bytes) -> int:
 @functools.cache
 def _seen(hint: Any) -> Callable[[bytes], Any]:
     """The decoder of a type's values that remembers them, which costs nothing: they are frozen."""
-    convert = item(hint)
+    convert, scan = item(hint), json.JSONDecoder().raw_decode
 
     @functools.lru_cache(KEPT)
-    def decode(text: bytes) -> Any:
-        return convert(json.loads(text.decode("utf-8")))
+    def decode(piece: bytes) -> Any:
+        text = piece.decode("utf-8")
+        value, end = scan(text)
+        if end != len(text):
+            raise Unsure
+        return convert(value)
 
     return decode
