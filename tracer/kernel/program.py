@@ -17,7 +17,7 @@ from tracer.kernel.probes import Probe
 from tracer.wire import LOSS_NAMES, PACKET_BYTES, MissKey, MissValue
 
 # Nodes of a hash chain looked at for one miss. A slot is shared by other ports and namespaces, so a
-# few of them may be strangers'; the verifier's time grows with it (0.07 s for 256).
+# few of them may be strangers'. More would take longer steps: see STEP_NODES in bpf/walk.c.
 WALK_NODES = 256
 
 # Records taken at a time. In a storm the buffer fills as fast as it is read: without a bound one
@@ -74,6 +74,7 @@ class Program:
             raise
         self._misses = self._loaded.map("misses")
         self._losses = self._loaded.map("losses")
+        self._evidence = self._loaded.map("evidence")
 
     def attach(self, probe: Probe) -> str:
         """Load the probe's programs and attach them; returns the symbol. Raises AttachError."""
@@ -82,6 +83,8 @@ class Program:
             for function, at_return in ((probe.enter, False), (probe.exit, True))
             if function
         ]
+        if probe.goes_on:
+            self._evidence.write(ctypes.c_int(0), ctypes.c_int(self._load(probe.goes_on)))
         reasons: list[str] = []
         for symbol in probe.symbols:
             for name in (symbol, None):
