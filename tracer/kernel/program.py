@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 
 from tracer.kernel import features, symbols
-from tracer.kernel.btf import Btf
 from tracer.kernel.compiler import compiled
-from tracer.kernel.layout import definitions
 from tracer.kernel.loader import Loaded, RingBuffer
 from tracer.kernel.maps import possible_processors
 from tracer.kernel.probes import Probe
@@ -48,12 +45,6 @@ class Variant:
     """Bytes kept of a datagram that missed, from its IP header on; its headers at least."""
     states: bool = False
     """Tell of sockets made, of those closed that never had a port, and what connect() caused."""
-
-
-def read_definitions() -> dict[str, int]:
-    """C definitions for the running kernel. Raises StartError without usable BTF."""
-    with closing(Btf()) as btf:
-        return definitions(btf)
 
 
 class Program:
