@@ -61,6 +61,7 @@ class Machine:
     charges_memlock: bool = False
     ftrace: Callable[[bool], Finding] = lambda works: ok("ftrace", "switched on")
     compiler_mb: float | None = 119.0
+    casts: bool = False
     closed: int = 0
     iterator: StartError | OSError | None = None
     listed: bytes = b""

@@ -55,9 +55,9 @@ def udp_table(layout: dict[str, int]) -> Finding:
     return ok("UDP hash table", where, per_netns=own)
 
 
-def struct_access(layout: dict[str, int]) -> Finding:
-    """How the probes, which were let in, read the kernel's structs."""
-    loads = "CAST" in layout
+def struct_access(program: Program) -> Finding:
+    """How the probes read the kernel's structs."""
+    loads = program.casts
     words = "read by loads" if loads else "read by calls of a helper, which take longer"
     return ok("kernel structs", words, loads=loads)
 

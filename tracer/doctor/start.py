@@ -69,7 +69,7 @@ class Start:
             program = self._step("BPF program", lambda: Program(layout, variant), kernel.program)
             self._take_all(kernel.memlock(limit, loaded=program is not None))
             if program is not None:
-                self._take(kernel.struct_access(layout))
+                self._take(kernel.struct_access(program))
                 with closing(program):
                     self._try(program, lacking)
                 return

@@ -1,20 +1,20 @@
-"""Whether programs may take an address for a kernel struct's, and read its fields by loads.
+"""The kernel's function that takes an address for a struct's, so that fields are read by loads.
 
-Without that each field is read by the call of a helper (bpf_probe_read_kernel).
+Without it each field is read by the call of a helper (bpf_probe_read_kernel).
 """
 
 from __future__ import annotations
 
-import os
-import struct
 from contextlib import suppress
 
 from tracer.kernel.btf import Btf, MissingMember
-from tracer.kernel.loader import load_program
 
 # Since 6.2: fd264ca02094 "bpf: Add a kfunc for generic type cast". Which programs may call it is
-# said in no place: it is tried.
+# said in no place: it is tried (tracer.kernel.program).
 _FUNCTION = "bpf_rdonly_cast"
+
+CAST = "CAST"
+"""The definition that bpf/kernel.h looks for."""
 
 # Definition in bpf/kernel.h -> the struct that an address is taken for.
 TYPES = {
@@ -37,32 +37,5 @@ def definitions(btf: Btf) -> dict[str, int]:
     if cast is None:
         return {}
     with suppress(MissingMember):
-        return {"CAST": cast} | {f"TYPE_{name}": btf.struct(of) for name, of in TYPES.items()}
+        return {CAST: cast} | {f"TYPE_{name}": btf.struct(of) for name, of in TYPES.items()}
     return {}
-
-
-def allowed(found: dict[str, int]) -> dict[str, int]:
-    """The definitions, without the cast where it may not be called from here.
-
-    A program is loaded that casts 0, and reads a field of what is there: the kernel has it be 0.
-    """
-    if "CAST" not in found:
-        return found
-    try:
-        os.close(load_program("try_cast", _trial(found["CAST"], found["TYPE_SOCK"])))
-    except OSError:
-        return {name: value for name, value in found.items() if name != "CAST"}
-    return found
-
-
-def _trial(cast: int, type_id: int) -> bytes:
-    """Instructions (struct bpf_insn): operation, source and target register, offset, constant."""
-    instructions = (
-        (0xB7, 0x01, 0, 0),  # r1 = 0
-        (0xB7, 0x02, 0, type_id),  # r2 = type_id
-        (0x85, 0x20, 0, cast),  # call
-        (0x69, 0x00, 16, 0),  # r0 = *(u16 *)(r0 + 16)
-        (0xB7, 0x00, 0, 0),  # r0 = 0
-        (0x95, 0x00, 0, 0),  # exit
-    )
-    return b"".join(struct.pack("=BBhi", *instruction) for instruction in instructions)

@@ -19,7 +19,8 @@ _BUILD_ID = re.compile(rb"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0(.{20})", re.DOTALL
 
 def read_definitions() -> dict[str, int]:
     """From BTF. Raises StartError without a usable one."""
-    return casts.allowed(_read())
+    with closing(btf.Btf()) as types:
+        return {**layout.definitions(types), **casts.definitions(types)}
 
 
 def known_definitions() -> dict[str, int]:
@@ -29,17 +30,10 @@ def known_definitions() -> dict[str, int]:
     """
     key = _key()
     kept = cache.read(key) if key else None
-    if kept is not None:
-        return casts.allowed(json.loads(kept))
-    found = _read()
-    if key is not None:
+    found: dict[str, int] = read_definitions() if kept is None else json.loads(kept)
+    if key is not None and kept is None:
         cache.write(key, json.dumps(found).encode())
-    return casts.allowed(found)
-
-
-def _read() -> dict[str, int]:
-    with closing(btf.Btf()) as types:
-        return {**layout.definitions(types), **casts.definitions(types)}
+    return found
 
 
 def _key() -> str | None:

@@ -48,15 +48,6 @@ def version() -> str:
     return " ".join(f"{path} {os.stat(path).st_mtime_ns}" for path in sorted(paths))
 
 
-def load_program(name: str, code: bytes, kind: int = KPROBE) -> int:
-    """A program of instructions in the kernel, as a file descriptor. Raises OSError."""
-    with captured_stderr():  # the verifier's log
-        handle = library().bcc_prog_load(
-            kind, name.encode(), code, len(code), _LICENSE, 0, 0, None, 0
-        )
-    return checked(handle)
-
-
 class Loaded:
     """The maps of a bytecode, made; its programs are loaded and attached when asked for.
 
@@ -85,8 +76,21 @@ class Loaded:
         if name not in self._programs:
             numbers = {place: self._maps[m.name].fd for place, m in enumerate(self._code.maps)}
             code = renumber(self._code.programs[name], numbers)
-            self._programs[name] = load_program(name, code, kind)
+            with captured_stderr():  # the verifier's log
+                handle = self._library.bcc_prog_load(
+                    kind, name.encode(), code, len(code), _LICENSE, 0, 0, None, 0
+                )
+            self._programs[name] = checked(handle)
         return self._programs[name]
+
+    def load_all(self) -> bool:
+        """Load every program of a kprobe; returns whether none was refused."""
+        try:
+            for name in self._code.programs:
+                self.load(name)
+        except OSError:
+            return False
+        return True
 
     def attach(self, symbol: str, program: int, at_return: bool) -> None:
         """Run a loaded program at each call of a kernel function, or at its return.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tracer.kernel import features, symbols
+from tracer.kernel.casts import CAST
 from tracer.kernel.compiler import compiled
 from tracer.kernel.loader import Loaded, RingBuffer
 from tracer.kernel.maps import possible_processors
@@ -54,10 +55,19 @@ class Program:
     """
 
     def __init__(self, layout: dict[str, int], variant: Variant) -> None:
+        self.casts = CAST in layout
+        """Structs are read by loads."""
         made = compiled("udptrace.c", {**layout, **_constants(variant)})
+        self._loaded = Loaded(made.code)
+        if self.casts and not self._loaded.load_all():
+            # What the kernel's types say it has may not be for these programs, or for this process.
+            self.casts = False
+            self._loaded.close()
+            without = {name: value for name, value in layout.items() if name != CAST}
+            made = compiled("udptrace.c", {**without, **_constants(variant)})
+            self._loaded = Loaded(made.code)
         self.compiler_mb = made.peak_mb
         """Memory that compiling took; None: an earlier start has done it."""
-        self._loaded = Loaded(made.code)
         try:
             self._events = RingBuffer(self._loaded.map("events"), BATCH)
         except BaseException:
