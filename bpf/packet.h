@@ -25,8 +25,8 @@ struct ipv4_header {
     u8 ttl;
     u8 protocol;
     u16 checksum;
-    u32 saddr;
-    u32 daddr;
+    u8 saddr[4];
+    u8 daddr[4];
 };
 
 struct ipv6_header {
@@ -143,33 +143,17 @@ static __always_inline void read_layout(u64 skb, struct skb_layout *layout) {
 }
 #endif
 
-#define FIELD(to, type, header, member)                                                            \
-    LOAD((to)->member, type, header, __builtin_offsetof(typeof(*(to)), member))
+// What nearly all IPv4 datagrams begin with: one read instead of two.
+struct ipv4_and_udp {
+    struct ipv4_header ip;
+    struct udp_header udp;
+};
 
-static __always_inline void read_udp(u64 at, struct miss_key *key, u32 *length) {
-    struct udp_header udp = {};
-#ifdef CAST
-    FIELD(&udp, UDPHDR, at, sport);
-    FIELD(&udp, UDPHDR, at, dport);
-    FIELD(&udp, UDPHDR, at, length);
-#else
-    READ(udp, at);
-#endif
-    key->sport = bpf_ntohs(udp.sport);
-    key->dport = bpf_ntohs(udp.dport);
-    *length = bpf_ntohs(udp.length);
-}
-
-static __always_inline void read_ipv4(u64 at, struct ipv4_header *ip) {
-#ifdef CAST
-    FIELD(ip, IPHDR, at, version_ihl);
-    FIELD(ip, IPHDR, at, protocol);
-    FIELD(ip, IPHDR, at, fragment);
-    FIELD(ip, IPHDR, at, saddr);
-    FIELD(ip, IPHDR, at, daddr);
-#else
-    READ(*ip, at);
-#endif
+static __always_inline void take_udp(const struct udp_header *udp, struct miss_key *key,
+                                     u32 *length) {
+    key->sport = bpf_ntohs(udp->sport);
+    key->dport = bpf_ntohs(udp->dport);
+    *length = bpf_ntohs(udp->length);
 }
 
 // UDP's receive path has pulled the IP header; netfilter and the tunnels have not.
@@ -187,19 +171,22 @@ static __always_inline bool has_udp(struct skb_layout *skb, u32 offset) {
 // ports: a later fragment, or one that is cut short.
 static __always_inline bool read_datagram(struct skb_layout *skb, struct miss_key *key,
                                           u32 *length) {
-    struct ipv4_header ip = {};
+    struct ipv4_and_udp both = {};
+    struct ipv4_header *ip = &both.ip;
     u32 offset;
-    read_ipv4(skb->head + skb->network, &ip);
-    if (ip.version_ihl >> 4 != 4 || ip.protocol != PROTOCOL_UDP)
+    READ(both, skb->head + skb->network);
+    if (ip->version_ihl >> 4 != 4 || ip->protocol != PROTOCOL_UDP)
         return false;
-    if (bpf_ntohs(ip.fragment) & 0x1fff)
+    if (bpf_ntohs(ip->fragment) & 0x1fff)
         return false;
-    offset = (ip.version_ihl & 15) * 4;
+    offset = (ip->version_ihl & 15) * 4;
     if (!has_udp(skb, offset))
         return false;
-    read_udp(skb->head + skb->network + offset, key, length);
-    *(u32 *)key->saddr = ip.saddr;
-    *(u32 *)key->daddr = ip.daddr;
+    if (offset != sizeof(*ip)) // with options
+        READ(both.udp, skb->head + skb->network + offset);
+    take_udp(&both.udp, key, length);
+    __builtin_memcpy(key->saddr, ip->saddr, 4);
+    __builtin_memcpy(key->daddr, ip->daddr, 4);
     key->family = AF_INET_;
     return true;
 }
@@ -228,6 +215,7 @@ static __always_inline u32 udp_offset6(u64 header, u8 next) {
 static __always_inline bool read_datagram6(struct skb_layout *skb, struct miss_key *key,
                                            u32 *length) {
     struct ipv6_header ip = {};
+    struct udp_header udp = {};
     u32 offset;
     READ(ip, skb->head + skb->network);
     if (ip.version_class >> 4 != 6)
@@ -235,7 +223,8 @@ static __always_inline bool read_datagram6(struct skb_layout *skb, struct miss_k
     offset = udp_offset6(skb->head + skb->network, ip.next_header);
     if (!offset || !has_udp(skb, offset))
         return false;
-    read_udp(skb->head + skb->network + offset, key, length);
+    READ(udp, skb->head + skb->network + offset);
+    take_udp(&udp, key, length);
     __builtin_memcpy(key->saddr, ip.saddr, 16);
     __builtin_memcpy(key->daddr, ip.daddr, 16);
     key->family = AF_INET6_;

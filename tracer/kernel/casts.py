@@ -26,8 +26,6 @@ TYPES = {
     "DST_ENTRY": "dst_entry",
     "RTABLE": "rtable",
     "ICMP_BXM": "icmp_bxm",
-    "IPHDR": "iphdr",
-    "UDPHDR": "udphdr",
 }
 
 
