@@ -17,8 +17,9 @@ BUILD = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0"
 class Kernel:
     """A kernel with its name, and its types, which count how often they are read."""
 
-    def __init__(self, notes: Path) -> None:
-        self.notes = notes
+    def __init__(self, directory: Path) -> None:
+        self.notes, self.vmlinux = directory / "notes", directory / "vmlinux"
+        self.vmlinux.write_bytes(b"types")
         self.times_read = 0
         self.lacking: set[str] = set()
 
@@ -43,10 +44,11 @@ class Kernel:
 
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    made = Kernel(tmp_path / "notes")
+    made = Kernel(tmp_path)
     kept: dict[str, bytes] = {}
     monkeypatch.setattr(definitions, "NOTES", made.notes)
     monkeypatch.setattr(btf, "Btf", made.types)
+    monkeypatch.setattr(btf, "VMLINUX", made.vmlinux)
     monkeypatch.setattr(layout, "definitions", lambda types: {"OFF_SKC_NUM": 14})
     monkeypatch.setattr(cache, "read", kept.get)
     monkeypatch.setattr(cache, "write", kept.__setitem__)
@@ -66,6 +68,9 @@ def test_another_kernel_is_read_for_itself(kernel: Kernel) -> None:
     kernel.build(b"b" * 20)
     definitions.known_definitions()
     assert kernel.times_read == 2
+    kernel.vmlinux.write_bytes(b"other types")
+    definitions.known_definitions()
+    assert kernel.times_read == 3
 
 
 @pytest.mark.parametrize(

@@ -40,11 +40,12 @@ def _key() -> str | None:
     """A name for the kernel and for how it is read; None: this kernel has no name of its own."""
     try:
         build = _BUILD_ID.search(NOTES.read_bytes())
+        size = btf.VMLINUX.stat().st_size
     except OSError:
         return None
     if build is None:
         return None
-    digest = hashlib.sha256(build[1])
+    digest = hashlib.sha256(b"%s %d " % (build[1], size))
     for reader in ("btf.py", "layout.py", "casts.py"):
         digest.update(Path(__file__).with_name(reader).read_bytes())
     return digest.hexdigest()
