@@ -2,16 +2,36 @@
 
 // The ICMP that UDP's error handler has in hand on this CPU: what an error told meanwhile is about.
 struct incoming {
+    u64 skb;
+    u64 unread; // the socket whose error was reported and not there to be read
     u16 family; // 0: none
     u8 type;
     u8 code;
-    u8 from[16];
-    u64 unread; // the socket whose error was reported and not there to be read
+    u8 from[16]; // as the rest: read_incoming
+    struct skb_layout layout;
 };
 
 BPF_PERCPU_ARRAY(incoming, struct incoming, 1);
 
-static __always_inline void send_error(u64 sk, s32 error, const struct incoming *icmp) {
+// What the ICMP says itself, which is not read of one that nobody is told of. IPv6's type and code
+// are arguments of its handler.
+static __always_inline void read_incoming(struct incoming *icmp) {
+    u64 from;
+    read_layout(icmp->skb, &icmp->layout);
+    from = icmp->layout.head + icmp->layout.network;
+    if (icmp->family == AF_INET_) {
+        u8 type_code[2] = {};
+        READ(type_code, icmp->layout.head + icmp->layout.transport);
+        icmp->type = type_code[0];
+        icmp->code = type_code[1];
+        __builtin_memset(icmp->from, 0, 16);
+        bpf_probe_read_kernel(icmp->from, 4, (void *)(from + IPV4_SADDR));
+    } else {
+        READ(icmp->from, from + IPV6_SADDR);
+    }
+}
+
+static __always_inline void send_error(u64 sk, s32 error, struct incoming *icmp) {
     struct wire_error *event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {
         count_loss(LOSS_ERROR);
@@ -20,7 +40,8 @@ static __always_inline void send_error(u64 sk, s32 error, const struct incoming 
     fill_header(&event->header, WIRE_ERROR, sizeof(*event), bpf_ktime_get_ns());
     event->error = error;
     event->icmp_family = 0;
-    if (icmp) {
+    if (icmp && icmp->family) {
+        read_incoming(icmp);
         event->icmp_family = icmp->family;
         event->icmp_type = icmp->type;
         event->icmp_code = icmp->code;

@@ -7,7 +7,7 @@
 #ifndef UDPTRACE_EVENTS_H
 #define UDPTRACE_EVENTS_H
 
-#define WIRE_VERSION 5
+#define WIRE_VERSION 6
 
 enum wire_kind {
     WIRE_CONNECT = 1,
@@ -149,7 +149,7 @@ struct wire_received {
 };
 
 /* Sockets of a walk: sent before the WIRE_MISS they belong to. The record ends with the last one. */
-#define CANDIDATES 8
+#define CANDIDATES 16
 struct wire_candidates {
     struct wire_header header;
     __u64 walk;
@@ -228,7 +228,6 @@ struct miss_key {
     __u8 icmp_type;
     __u8 icmp_code;
     __u32 flags;
-    char ifname[16];
 };
 
 struct miss_count {
@@ -240,6 +239,7 @@ struct miss_count {
     __u64 limited;
     __u32 generation; /* of the port, when its evidence was last sent */
     __u32 length;
+    char ifname[16]; /* of the key's ifindex, when its evidence was last sent */
 };
 
 /* What bpf/sockets_iter.c writes, in records of one size: a socket, then its multicast groups. */

@@ -5,21 +5,18 @@
 struct pending {
     u64 walk; // the miss it belongs to; 0 when that one was only counted
     u32 active;
+    // Of a miss that is told of, which another program does (bpf/evidence.c):
+    u32 length;
+    u32 passes;
     u32 pad;
+    u64 net;
+    struct miss_totals totals;
     struct miss_key key;
+    char ifname[IFNAME_BYTES];
+    struct skb_layout skb;
 };
 
 BPF_PERCPU_ARRAY(pending, struct pending, 1);
-
-static __always_inline void await_fate(const struct miss_key *key, u64 walk) {
-    int zero = 0;
-    struct pending *icmp = pending.lookup(&zero);
-    if (!icmp)
-        return;
-    icmp->walk = walk;
-    icmp->active = 1;
-    __builtin_memcpy(&icmp->key, key, sizeof(icmp->key));
-}
 
 static __always_inline void send_fate(u64 walk, u32 status) {
     struct wire_fate *event = events.ringbuf_reserve(sizeof(*event));
@@ -34,12 +31,8 @@ static __always_inline void send_fate(u64 walk, u32 status) {
     events.ringbuf_submit(event, 0);
 }
 
-static __always_inline int end_pending(u32 status) {
-    int zero = 0;
-    struct pending *icmp = pending.lookup(&zero);
+static __always_inline int end_pending(struct pending *icmp, u32 status) {
     struct miss_count *count;
-    if (!icmp || !icmp->active)
-        return 0;
     icmp->active = 0;
     count = misses.lookup(&icmp->key);
     if (count)
@@ -49,25 +42,34 @@ static __always_inline int end_pending(u32 status) {
     return 0;
 }
 
-// icmp_push_reply, icmpv6_push_pending_frames: past every limit and check, on its way to IP.
+// The answers to echo requests pass here too, and may find one pending that was suppressed.
+static __always_inline int pushed(u8 type) {
+    int zero = 0;
+    struct pending *icmp = pending.lookup(&zero);
+    return icmp && icmp->active && icmp->key.icmp_type == type ? end_pending(icmp, FATE_SENT) : 0;
+}
+
+// icmp_push_reply, past every limit and check, on its way to IP. The ICMP is its first argument, or
+// on some kernels its second.
 int push_enter(struct pt_regs *ctx) {
-    return end_pending(FATE_SENT);
+    u8 type = 0;
+    u64 icmp = PUSHED_ARGUMENT ? PT_REGS_PARM2(ctx) : PT_REGS_PARM1(ctx);
+    LOAD(type, ICMP_BXM, icmp, OFF_BXM_TYPE);
+    return pushed(type);
+}
+
+// icmpv6_push_pending_frames(sk, fl6, header, ...): the same, and the header begins with the type.
+int push6_enter(struct pt_regs *ctx) {
+    u8 type = 0;
+    READ(type, PT_REGS_PARM3(ctx));
+    return pushed(type);
 }
 
 // Return of icmp_global_allow and inet_peer_xrlim_allow: the global and the per-peer limit.
 int limit_exit(struct pt_regs *ctx) {
-    return (u8)PT_REGS_RC(ctx) ? 0 : end_pending(FATE_RATE_LIMITED);
-}
-
-static __always_inline int forget_pending(void) {
     int zero = 0;
     struct pending *icmp = pending.lookup(&zero);
-    if (icmp)
-        icmp->active = 0;
-    return 0;
-}
-
-// icmp_rcv, icmpv6_rcv: the answer to an echo request passes the same functions, and is not ours.
-int icmp_rcv_enter(struct pt_regs *ctx) {
-    return forget_pending();
+    if ((u8)PT_REGS_RC(ctx) || !icmp || !icmp->active)
+        return 0;
+    return end_pending(icmp, FATE_RATE_LIMITED);
 }

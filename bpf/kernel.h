@@ -18,6 +18,16 @@
 
 #define READ(to, from) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(from))
 
+// LOAD reads a field of one of the kernel's structs, 0 where the address is none. If programs may
+// take an address for a struct's (tracer/kernel/casts.py) it is a load, else the call of a helper,
+// which takes ten times as long.
+#ifdef CAST
+#define AS(type, address) (((const char *(*)(u64, u32))CAST)(address, TYPE_##type))
+#define LOAD(to, type, address, offset) ((to) = *(typeof(to) *)(AS(type, address) + (offset)))
+#else
+#define LOAD(to, type, address, offset) READ(to, (address) + (offset))
+#endif
+
 static __always_inline void fill_header(struct wire_header *header, u8 kind, u16 size, u64 now) {
     header->kind = kind;
     header->version = WIRE_VERSION;
@@ -27,9 +37,9 @@ static __always_inline void fill_header(struct wire_header *header, u8 kind, u16
 }
 
 static __always_inline void read_netns(u64 net, u32 *inum, u64 *cookie) {
-    bpf_probe_read_kernel(inum, 4, (void *)(net + OFF_NET_INUM));
+    LOAD(*inum, NET, net, OFF_NET_INUM);
 #ifdef OFF_NET_COOKIE
-    bpf_probe_read_kernel(cookie, 8, (void *)(net + OFF_NET_COOKIE));
+    LOAD(*cookie, NET, net, OFF_NET_COOKIE);
 #else
     *cookie = 0;
 #endif
@@ -48,9 +58,9 @@ static __always_inline void read_task(struct wire_task *task) {
     bpf_get_current_comm(task->comm, sizeof(task->comm));
 }
 
-static __always_inline u8 bits_at(u64 base, u32 offset, u32 shift, u32 mask) {
+static __always_inline u8 bits_at(u64 sk, u32 offset, u32 shift, u32 mask) {
     u8 byte = 0;
-    READ(byte, base + offset);
+    LOAD(byte, SOCK, sk, offset);
     return byte >> shift & mask;
 }
 
@@ -58,9 +68,9 @@ static __always_inline u8 bits_at(u64 base, u32 offset, u32 shift, u32 mask) {
 static __always_inline u64 read_inode(u64 sk) {
     u64 socket = 0;
     unsigned long inode = 0;
-    READ(socket, sk + OFF_SK_SOCKET);
-    if (socket)
-        READ(inode, socket - OFF_SOCKET_ALLOC_SOCKET + OFF_SOCKET_ALLOC_INODE + OFF_INODE_INO);
+    LOAD(socket, SOCK, sk, OFF_SK_SOCKET);
+    LOAD(inode, SOCKET_ALLOC, socket - OFF_SOCKET_ALLOC_SOCKET,
+         OFF_SOCKET_ALLOC_INODE + OFF_INODE_INO);
     return inode;
 }
 
@@ -70,8 +80,18 @@ static __always_inline void copy_in6(u8 *to, const char *from) {
     ((u64 *)to)[1] = ((const u64 *)from)[1];
 }
 
-// `skc` is a copy of the first SKC_BYTES of `sk`. Its netns is for the caller to fill in: that of a
-// walk's sockets is known.
+// The first SKC_BYTES of `sk`, where they can be read: in `copy`, or where they are.
+static __always_inline const char *view_socket(u64 sk, char *copy) {
+#ifdef CAST
+    return AS(SOCK, sk);
+#else
+    bpf_probe_read_kernel(copy, SKC_BYTES, (void *)sk);
+    return copy;
+#endif
+}
+
+// `skc` is the view of `sk`. Its netns is for the caller to fill in: that of a walk's sockets is
+// known.
 static __always_inline void fill_socket(struct wire_socket *out, u64 sk, const char *skc) {
     u8 locks = bits_at(sk, OFF_SK_USERLOCKS, SHIFT_SK_USERLOCKS, MASK_SK_USERLOCKS);
     out->sock = sk;
@@ -83,7 +103,7 @@ static __always_inline void fill_socket(struct wire_socket *out, u64 sk, const c
     copy_in6(out->local6, skc + OFF_SKC_V6_RCV_SADDR);
     copy_in6(out->peer6, skc + OFF_SKC_V6_DADDR);
     out->uid = 0;
-    READ(out->uid, sk + OFF_SK_UID);
+    LOAD(out->uid, SOCK, sk, OFF_SK_UID);
     out->lport = *(u16 *)(skc + OFF_SKC_NUM);
     out->pport = bpf_ntohs(*(u16 *)(skc + OFF_SKC_DPORT));
     out->family = *(u16 *)(skc + OFF_SKC_FAMILY);
@@ -97,8 +117,8 @@ static __always_inline void fill_socket(struct wire_socket *out, u64 sk, const c
 }
 
 static __always_inline void read_socket(struct wire_socket *out, u64 sk) {
-    char skc[SKC_BYTES] __attribute__((aligned(8))) = {};
-    bpf_probe_read_kernel(skc, sizeof(skc), (void *)sk);
+    char copy[SKC_BYTES] __attribute__((aligned(8)));
+    const char *skc = view_socket(sk, copy);
     fill_socket(out, sk, skc);
     read_netns(*(u64 *)(skc + OFF_SKC_NET), &out->netns, &out->netns_cookie);
 }

@@ -62,9 +62,10 @@ static __always_inline bool is_stale(const struct miss_count *count, u64 last, u
 }
 
 // Counts this miss. Returns true when its evidence is to be sent: the first time, when it is_stale,
-// and whenever a socket of the port has changed, since the cause may have too.
-static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length,
-                                       struct miss_totals *totals) {
+// and whenever a socket of the port has changed, since the cause may have too. `ifname` is read then,
+// from the skb or else its device.
+static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length, u64 skb, u64 dev,
+                                       struct miss_totals *totals, char *ifname) {
     u32 generation = read_generation(key->netns, key->dport);
     struct miss_count *count = misses.lookup(key);
     u64 last;
@@ -77,6 +78,7 @@ static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length
         count_loss(LOSS_KEY);
         totals->since_ns = now;
         totals->total = 1;
+        read_ifname(skb, dev, key->ifindex, ifname);
         return true;
     }
     __sync_fetch_and_add(&count->total, 1);
@@ -88,6 +90,8 @@ static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length
         return false;
     if (count->streamed_ns && count->generation == generation && !is_stale(count, last, now))
         return false;
+    read_ifname(skb, dev, key->ifindex, ifname);
+    __builtin_memcpy(count->ifname, ifname, IFNAME_BYTES);
     count->streamed_ns = now;
     count->generation = generation;
     return true;
@@ -102,40 +106,6 @@ static __always_inline void mark_unstreamed(struct miss_key *key, u32 loss, u64 
     if (count)
         count->streamed_ns = 0;
     count_loss(count ? loss : LOSS_UNCOUNTED);
-}
-
-static __always_inline void fill_miss(struct wire_miss *event, struct miss_key *key,
-                                      const struct miss_totals *totals,
-                                      const struct walk *walk) {
-    event->since_ns = totals->since_ns;
-    event->total = totals->total;
-    event->netns_cookie = key->netns_cookie;
-    event->netns = key->netns;
-    event->ifindex = key->ifindex;
-    event->sdif = key->sdif;
-    __builtin_memcpy(event->saddr, key->saddr, 16);
-    __builtin_memcpy(event->daddr, key->daddr, 16);
-    event->sport = key->sport;
-    event->dport = key->dport;
-    event->family = key->family;
-    event->icmp_type = key->icmp_type;
-    event->icmp_code = key->icmp_code;
-    __builtin_memcpy(event->ifname, key->ifname, 16);
-    event->visited = walk->visited;
-    event->matching = walk->matching;
-    event->lost = walk->lost;
-    event->chain = walk->chain;
-    event->flags = (LOOKUPS ? MISS_LOOKUPS : 0) | (key->flags & KEY_PROVEN ? MISS_PROVEN | MISS_WALKED : 0) |
-                   (walk->truncated ? MISS_TRUNCATED : 0) | (walk->skipped ? MISS_SKIPPED : 0);
-}
-
-// net.ipv4.udp_l3mdev_accept, which IPv6 obeys too (include/net/udp.h:udp_sk_bound_dev_eq).
-static __always_inline u32 l3mdev_flag(u64 net) {
-    u8 accept = 0;
-#ifdef OFF_NET_L3MDEV
-    READ(accept, net + OFF_NET_L3MDEV);
-#endif
-    return accept ? MISS_L3MDEV : 0;
 }
 
 // Too large for the stack.
@@ -163,36 +133,11 @@ static __always_inline void send_packet(const struct skb_layout *skb, u64 owner)
         count_loss(LOSS_PACKET);
 }
 
-static __always_inline void send_miss(struct pt_regs *ctx, u64 net, struct miss_key *key,
-                                     u64 now, u32 length, u32 passes,
-                                     const struct miss_totals *totals) {
-    struct walk *walk = fresh_walk();
-    struct wire_miss *event;
-    if (!walk)
-        return;
-    if (key->flags & KEY_PROVEN)
-        walk_slot(walk, net, key, now);
-    event = events.ringbuf_reserve(sizeof(*event));
-    if (!event) {
-        mark_unstreamed(key, LOSS_MISS, now);
-        return;
-    }
-    fill_header(&event->header, WIRE_MISS, sizeof(*event), now);
-    fill_miss(event, key, totals, walk);
-    event->flags |= l3mdev_flag(net);
-    event->walk = now;
-    event->length = length;
-    event->passes = passes;
-    event->caller = 0;
-    READ(event->caller, PT_REGS_SP(ctx));
-    events.ringbuf_submit(event, 0);
-}
-
 // The receiver's netns, into `key`; 0 when it cannot be told.
 static __always_inline u64 read_receiver(u64 dev, struct miss_key *key) {
     u64 net = 0;
     if (dev)
-        READ(net, dev + OFF_DEV_NET);
+        LOAD(net, NET_DEVICE, dev, OFF_DEV_NET);
     if (net)
         read_netns(net, &key->netns, &key->netns_cookie);
     else

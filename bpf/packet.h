@@ -12,6 +12,7 @@
 #define IPV4_SADDR 12 // of struct iphdr
 #define IPV6_SADDR 8 // of struct ipv6hdr; the destination follows
 #define IPV6_ADDR_BYTES 16
+#define IFNAME_BYTES 16
 #define IPSKB_L3SLAVE (1 << 7)
 #define IP6SKB_L3SLAVE 64
 
@@ -47,7 +48,7 @@ struct udp_header {
 
 static __always_inline u64 route_of(u64 skb) {
     u64 dst = 0;
-    READ(dst, skb + OFF_SKB_DST);
+    LOAD(dst, SK_BUFF, skb, OFF_SKB_DST);
     return dst & ~1ULL; // SKB_DST_NOREF
 }
 
@@ -55,9 +56,9 @@ static __always_inline u64 route_of(u64 skb) {
 static __always_inline u64 device_of(u64 skb, u64 route) {
     u64 dev = 0;
     if (route)
-        READ(dev, route + OFF_DST_DEV);
+        LOAD(dev, DST_ENTRY, route, OFF_DST_DEV);
     if (!dev)
-        READ(dev, skb + OFF_SKB_DEV);
+        LOAD(dev, SK_BUFF, skb, OFF_SKB_DEV);
     return dev;
 }
 
@@ -68,37 +69,40 @@ static __always_inline void read_arrival(u64 skb, u64 route, struct miss_key *ke
     // inet_iif (include/net/route.h): what is sent to an own address of another device runs over
     // loopback, but its route names that device.
     if (route)
-        READ(key->ifindex, route + OFF_RTABLE_IIF);
+        LOAD(key->ifindex, RTABLE, route, OFF_RTABLE_IIF);
     if (!key->ifindex)
-        READ(key->ifindex, skb + OFF_SKB_IIF);
-    READ(flags, skb + OFF_SKB_CB + OFF_INET_PARM_FLAGS); // inet_sdif (include/net/ip.h)
+        LOAD(key->ifindex, SK_BUFF, skb, OFF_SKB_IIF);
+    LOAD(flags, SK_BUFF, skb, OFF_SKB_CB + OFF_INET_PARM_FLAGS); // inet_sdif (include/net/ip.h)
     if (flags & IPSKB_L3SLAVE)
-        READ(key->sdif, skb + OFF_SKB_CB);
+        LOAD(key->sdif, SK_BUFF, skb, OFF_SKB_CB);
 }
 
 // inet6_iif, inet6_sdif (include/linux/ipv6.h)
 static __always_inline void read_arrival6(u64 skb, struct miss_key *key) {
     u16 flags = 0;
-    READ(flags, skb + OFF_SKB_CB + OFF_INET6_PARM_FLAGS);
-    READ(key->ifindex, skb + OFF_SKB_CB);
+    LOAD(flags, SK_BUFF, skb, OFF_SKB_CB + OFF_INET6_PARM_FLAGS);
+    LOAD(key->ifindex, SK_BUFF, skb, OFF_SKB_CB);
     if (flags & IP6SKB_L3SLAVE) {
         key->sdif = key->ifindex;
-        READ(key->ifindex, skb + OFF_SKB_IIF);
+        LOAD(key->ifindex, SK_BUFF, skb, OFF_SKB_IIF);
     }
 }
 
 // Only the device at hand tells its name: left empty when the route named another one.
-static __always_inline void read_ifname(u64 skb, u64 dev, struct miss_key *key) {
+static __always_inline void read_ifname(u64 skb, u64 dev, u32 wanted, char *ifname) {
     u64 skb_dev = 0;
     u32 ifindex = 0;
-    READ(skb_dev, skb + OFF_SKB_DEV);
+    LOAD(skb_dev, SK_BUFF, skb, OFF_SKB_DEV);
     if (!skb_dev)
         skb_dev = dev;
-    READ(ifindex, skb_dev + OFF_DEV_IFINDEX);
-    if (ifindex == key->ifindex)
-        bpf_probe_read_kernel(key->ifname, sizeof(key->ifname), (void *)(skb_dev + OFF_DEV_NAME));
+    LOAD(ifindex, NET_DEVICE, skb_dev, OFF_DEV_IFINDEX);
+    __builtin_memset(ifname, 0, IFNAME_BYTES);
+    if (ifindex == wanted)
+        bpf_probe_read_kernel(ifname, IFNAME_BYTES, (void *)(skb_dev + OFF_DEV_NAME));
 }
 
+// In a map, not on the stack: the verifier would follow each length that the headers can have to the
+// program's end.
 struct skb_layout {
     u64 head;
     u64 data;
@@ -111,6 +115,15 @@ struct skb_layout {
 #define LESS(a, b) ((a) < (b) ? (a) : (b))
 #define MORE(a, b) ((a) > (b) ? (a) : (b))
 
+#ifdef CAST
+static __always_inline void read_layout(u64 skb, struct skb_layout *layout) {
+    LOAD(layout->head, SK_BUFF, skb, OFF_SKB_HEAD);
+    LOAD(layout->data, SK_BUFF, skb, OFF_SKB_DATA);
+    LOAD(layout->tail, SK_BUFF, skb, OFF_SKB_TAIL);
+    LOAD(layout->network, SK_BUFF, skb, OFF_SKB_NETWORK);
+    LOAD(layout->transport, SK_BUFF, skb, OFF_SKB_TRANSPORT);
+}
+#else
 // These members of sk_buff are near each other: one read instead of five, for every ICMP. Its begin
 // and its end are rounded, since what has 8 bytes must be aligned on the stack.
 #define OF_ALL(f)                                                                                  \
@@ -128,13 +141,19 @@ static __always_inline void read_layout(u64 skb, struct skb_layout *layout) {
     layout->network = FROM_SPAN(span, u16, OFF_SKB_NETWORK);
     layout->transport = FROM_SPAN(span, u16, OFF_SKB_TRANSPORT);
 }
+#endif
 
-static __always_inline void read_udp(u64 at, struct miss_key *key, u32 *length) {
-    struct udp_header udp = {};
-    READ(udp, at);
-    key->sport = bpf_ntohs(udp.sport);
-    key->dport = bpf_ntohs(udp.dport);
-    *length = bpf_ntohs(udp.length);
+// What nearly all IPv4 datagrams begin with: one read instead of two.
+struct ipv4_and_udp {
+    struct ipv4_header ip;
+    struct udp_header udp;
+};
+
+static __always_inline void take_udp(const struct udp_header *udp, struct miss_key *key,
+                                     u32 *length) {
+    key->sport = bpf_ntohs(udp->sport);
+    key->dport = bpf_ntohs(udp->dport);
+    *length = bpf_ntohs(udp->length);
 }
 
 // UDP's receive path has pulled the IP header; netfilter and the tunnels have not.
@@ -152,19 +171,22 @@ static __always_inline bool has_udp(struct skb_layout *skb, u32 offset) {
 // ports: a later fragment, or one that is cut short.
 static __always_inline bool read_datagram(struct skb_layout *skb, struct miss_key *key,
                                           u32 *length) {
-    struct ipv4_header ip = {};
+    struct ipv4_and_udp both = {};
+    struct ipv4_header *ip = &both.ip;
     u32 offset;
-    READ(ip, skb->head + skb->network);
-    if (ip.version_ihl >> 4 != 4 || ip.protocol != PROTOCOL_UDP)
+    READ(both, skb->head + skb->network);
+    if (ip->version_ihl >> 4 != 4 || ip->protocol != PROTOCOL_UDP)
         return false;
-    if (bpf_ntohs(ip.fragment) & 0x1fff)
+    if (bpf_ntohs(ip->fragment) & 0x1fff)
         return false;
-    offset = (ip.version_ihl & 15) * 4;
+    offset = (ip->version_ihl & 15) * 4;
     if (!has_udp(skb, offset))
         return false;
-    read_udp(skb->head + skb->network + offset, key, length);
-    __builtin_memcpy(key->saddr, ip.saddr, 4);
-    __builtin_memcpy(key->daddr, ip.daddr, 4);
+    if (offset != sizeof(*ip)) // with options
+        READ(both.udp, skb->head + skb->network + offset);
+    take_udp(&both.udp, key, length);
+    __builtin_memcpy(key->saddr, ip->saddr, 4);
+    __builtin_memcpy(key->daddr, ip->daddr, 4);
     key->family = AF_INET_;
     return true;
 }
@@ -193,6 +215,7 @@ static __always_inline u32 udp_offset6(u64 header, u8 next) {
 static __always_inline bool read_datagram6(struct skb_layout *skb, struct miss_key *key,
                                            u32 *length) {
     struct ipv6_header ip = {};
+    struct udp_header udp = {};
     u32 offset;
     READ(ip, skb->head + skb->network);
     if (ip.version_class >> 4 != 6)
@@ -200,7 +223,8 @@ static __always_inline bool read_datagram6(struct skb_layout *skb, struct miss_k
     offset = udp_offset6(skb->head + skb->network, ip.next_header);
     if (!offset || !has_udp(skb, offset))
         return false;
-    read_udp(skb->head + skb->network + offset, key, length);
+    READ(udp, skb->head + skb->network + offset);
+    take_udp(&udp, key, length);
     __builtin_memcpy(key->saddr, ip.saddr, 16);
     __builtin_memcpy(key->daddr, ip.daddr, 16);
     key->family = AF_INET6_;

@@ -3,7 +3,8 @@
 #define LOOPBACK_IFINDEX 1
 
 static __always_inline void send_received(struct miss_key *key, const struct incoming *icmp,
-                                          u64 now, u32 length, const struct miss_totals *totals) {
+                                          u64 now, u32 length, const struct miss_totals *totals,
+                                          const char *ifname) {
     struct wire_received *event = events.ringbuf_reserve(sizeof(*event));
     if (!event) {
         mark_unstreamed(key, LOSS_RECEIVED, now);
@@ -25,91 +26,82 @@ static __always_inline void send_received(struct miss_key *key, const struct inc
     event->icmp_code = key->icmp_code;
     event->length = length;
     event->sdif = 0;
-    __builtin_memcpy(event->ifname, key->ifname, 16);
+    __builtin_memcpy(event->ifname, ifname, IFNAME_BYTES);
     events.ringbuf_submit(event, 0);
 }
 
 // What came over loopback was sent by this netns, where the probe on the sending function saw it.
 static __always_inline bool is_from_outside(u64 skb, u64 *dev, struct miss_key *key) {
-    READ(*dev, skb + OFF_SKB_DEV);
-    READ(key->ifindex, *dev + OFF_DEV_IFINDEX);
+    LOAD(*dev, SK_BUFF, skb, OFF_SKB_DEV);
+    LOAD(key->ifindex, NET_DEVICE, *dev, OFF_DEV_IFINDEX);
     return key->ifindex != LOOPBACK_IFINDEX;
 }
 
-static __always_inline int report_received(u64 skb, u64 dev, struct miss_key *key,
-                                           const struct skb_layout *layout,
-                                           const struct incoming *icmp, u32 length) {
+static __always_inline int report_received(struct incoming *icmp, u64 dev, struct miss_key *key,
+                                           u32 length) {
     struct miss_totals totals = {};
+    char ifname[IFNAME_BYTES] __attribute__((aligned(8)));
     u64 now = bpf_ktime_get_ns();
     // The miss it is of may have been dropped: it would seem another machine's.
     if (is_only_targets() || !read_receiver(dev, key))
         return 0;
     key->flags = KEY_RECEIVED;
-    read_ifname(skb, dev, key);
-    if (!count_miss(key, now, length, &totals))
+    if (!count_miss(key, now, length, icmp->skb, dev, &totals, ifname))
         return 0;
-    send_packet(layout, now);
-    send_received(key, icmp, now, length, &totals);
+    send_packet(&icmp->layout, now);
+    send_received(key, icmp, now, length, &totals, ifname);
     return 0;
 }
 
-static __always_inline struct incoming *begin_incoming(u16 family, u8 type, u8 code, u64 from,
-                                                       u32 bytes) {
+static __always_inline struct incoming *begin_incoming(u16 family, u64 skb) {
     int zero = 0;
     struct incoming *icmp = incoming.lookup(&zero);
     if (!icmp)
         return NULL;
-    icmp->unread = 0;
+    icmp->skb = skb;
     icmp->family = family;
-    icmp->type = type;
-    icmp->code = code;
-    __builtin_memset(icmp->from, 0, 16);
-    bpf_probe_read_kernel(icmp->from, bytes, (void *)from);
+    icmp->unread = 0;
     return icmp;
 }
 
-// udp_err(skb, info): skb->data is at the datagram quoted, the network header is the ICMP's own.
+// skb->data is at the datagram quoted, the network header is the ICMP's own.
+static __always_inline void read_outside(struct incoming *icmp, struct miss_key *key) {
+    read_incoming(icmp);
+    icmp->layout.network = icmp->layout.data - icmp->layout.head;
+    key->icmp_type = icmp->type;
+    key->icmp_code = icmp->code;
+}
+
+// udp_err(skb, info)
 int icmp_error_enter(struct pt_regs *ctx) {
-    u64 skb = PT_REGS_PARM1(ctx);
+    struct incoming *icmp = begin_incoming(AF_INET_, PT_REGS_PARM1(ctx));
     struct miss_key key = {};
-    struct skb_layout layout = {};
-    struct incoming *icmp;
-    u8 type_code[2] = {};
     u64 dev = 0;
     u32 length = 0;
-    read_layout(skb, &layout);
-    READ(type_code, layout.head + layout.transport);
-    icmp = begin_incoming(AF_INET_, type_code[0], type_code[1],
-                          layout.head + layout.network + IPV4_SADDR, 4);
-    if (!icmp || !is_wanted(type_code[0], type_code[1]) || !is_from_outside(skb, &dev, &key))
+    if (!icmp || !is_from_outside(icmp->skb, &dev, &key))
         return 0;
-    key.icmp_type = type_code[0];
-    key.icmp_code = type_code[1];
-    layout.network = layout.data - layout.head;
-    if (!read_datagram(&layout, &key, &length))
+    read_outside(icmp, &key);
+    if (!is_wanted(key.icmp_type, key.icmp_code) || !read_datagram(&icmp->layout, &key, &length))
         return 0;
-    return report_received(skb, dev, &key, &layout, icmp, length);
+    return report_received(icmp, dev, &key, length);
 }
 
 // udpv6_err, __udp6_lib_err(skb, opt, type, code, ...): the same.
 int icmp6_error_enter(struct pt_regs *ctx) {
-    u64 skb = PT_REGS_PARM1(ctx);
+    struct incoming *icmp = begin_incoming(AF_INET6_, PT_REGS_PARM1(ctx));
     struct miss_key key = {};
-    struct skb_layout layout = {};
-    struct incoming *icmp;
     u64 dev = 0;
     u32 length = 0;
-    key.icmp_type = PT_REGS_PARM3(ctx);
-    key.icmp_code = PT_REGS_PARM4(ctx);
-    read_layout(skb, &layout);
-    icmp = begin_incoming(AF_INET6_, key.icmp_type, key.icmp_code,
-                          layout.head + layout.network + IPV6_SADDR, 16);
-    if (!icmp || !is_wanted6(key.icmp_type) || !is_from_outside(skb, &dev, &key))
+    if (!icmp)
         return 0;
-    layout.network = layout.data - layout.head;
-    if (!read_datagram6(&layout, &key, &length))
+    icmp->type = PT_REGS_PARM3(ctx);
+    icmp->code = PT_REGS_PARM4(ctx);
+    if (!is_from_outside(icmp->skb, &dev, &key))
         return 0;
-    return report_received(skb, dev, &key, &layout, icmp, length);
+    read_outside(icmp, &key);
+    if (!is_wanted6(key.icmp_type) || !read_datagram6(&icmp->layout, &key, &length))
+        return 0;
+    return report_received(icmp, dev, &key, length);
 }
 
 int icmp_error_exit(struct pt_regs *ctx) {

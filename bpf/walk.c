@@ -1,21 +1,24 @@
 // The walk: each socket in the port's slot of the UDP hash table, at the moment of the miss.
 
-// In a map, not on the stack: the verifier would track each counter's possible values through
-// every pass of the loop, and take quadratic time.
 struct walk {
+    u64 node; // the next one to look at; 0: the chain is at its end
+    u32 left; // nodes that may still be looked at
     u32 visited;
     u32 matching;
     u32 lost;
     u32 chain;
     u32 truncated;
     u32 skipped; // for want of a budget
-    u32 held;    // of `matching`, in `record`, which is sent when it is full
-    u32 pad;
-    char skc[SKC_BYTES];
+    u32 held;    // of `matching`, in `record`, which is sent when it may not hold another step's
     struct wire_candidates record;
 };
 
 BPF_PERCPU_ARRAY(walks, struct walk, 1);
+
+// Nodes of one step. Each is a run of a program of its own (bpf/evidence.c), after a tail call: 33 of
+// these are the most that every kernel makes one after the other.
+#define STEP_NODES 8
+_Static_assert(WALK_NODES <= 33 * STEP_NODES, "a walk is so many steps at most");
 
 // What a scan of ports can make the walks cost: in the long run this many nodes a second, a hundredth
 // of a processor at most, after a burst of a few hundred of the longest walks. For each CPU by
@@ -85,54 +88,26 @@ static __always_inline void send_candidates(struct walk *walk, u64 id) {
     }
 }
 
-// Holds the socket whose copy is in walk->skc. Several go into a record: one of its own for each
-// takes an eighth more of the time, and more of the ring buffer.
-static __always_inline void hold_candidate(struct walk *walk, u64 sk, const struct miss_key *key,
-                                           u64 id) {
+// Holds the socket of which `skc` is the view. Several go into a record: one of its own for each takes
+// more time, and more of the ring buffer.
+static __always_inline void hold_candidate(struct walk *walk, u64 sk, const char *skc,
+                                           const struct miss_key *key) {
     struct wire_socket *socket = &walk->record.sockets[walk->held & (CANDIDATES - 1)];
-    fill_socket(socket, sk, walk->skc);
+    fill_socket(socket, sk, skc);
     socket->netns = key->netns;
     socket->netns_cookie = key->netns_cookie;
     walk->matching += 1;
     walk->held += 1;
-    if (walk->held == CANDIDATES)
-        send_candidates(walk, id);
 }
 
-// An empty slot is known to be one without a walk, whatever the budget.
-static __always_inline void walk_slot(struct walk *walk, u64 net, const struct miss_key *key,
-                                      u64 id) {
-    u16 port = key->dport;
-    u64 node = first_node(net, port, walk);
-    if (node && !may_walk(id)) {
-        walk->skipped = 1;
-        walk->truncated = 1;
-        return;
-    }
-#pragma clang loop unroll(disable)
-    for (u32 i = 0; i < WALK_NODES; i++) {
-        u64 sk = node - OFF_SKC_NODE;
-        if (!node)
-            break;
-        if (bpf_probe_read_kernel(walk->skc, sizeof(walk->skc), (void *)sk))
-            break;
-        walk->visited += 1;
-        if (*(u16 *)(walk->skc + OFF_SKC_NUM) == port && *(u64 *)(walk->skc + OFF_SKC_NET) == net)
-            hold_candidate(walk, sk, key, id);
-        node = *(u64 *)(walk->skc + OFF_SKC_NODE);
-    }
-    if (walk->held)
-        send_candidates(walk, id);
-    walk->truncated = node != 0;
-    pay_walk(id, walk->visited);
-}
-
-// An empty walk to fill in; NULL never happens, but the verifier cannot know.
+// An empty walk to fill in, at its first node. NULL never happens, but the verifier cannot know.
 static __always_inline struct walk *fresh_walk(void) {
     int zero = 0;
     struct walk *walk = walks.lookup(&zero);
     if (!walk)
         return NULL;
+    walk->node = 0;
+    walk->left = WALK_NODES;
     walk->visited = 0;
     walk->matching = 0;
     walk->lost = 0;
@@ -141,4 +116,48 @@ static __always_inline struct walk *fresh_walk(void) {
     walk->skipped = 0;
     walk->held = 0;
     return walk;
+}
+
+// An empty slot is known to be one without a walk, whatever the budget.
+static __always_inline void begin_walk(struct walk *walk, u64 net, u16 port, u64 now) {
+    walk->node = first_node(net, port, walk);
+    if (!walk->node || may_walk(now))
+        return;
+    walk->node = 0;
+    walk->skipped = 1;
+    walk->truncated = 1;
+}
+
+static __always_inline void walk_step(struct walk *walk, u64 net, const struct miss_key *key) {
+    char copy[SKC_BYTES] __attribute__((aligned(8)));
+    u16 port = key->dport;
+#pragma clang loop unroll(disable)
+    for (u32 i = 0; i < STEP_NODES && walk->node; i++) {
+        u64 sk = walk->node - OFF_SKC_NODE;
+        const char *skc = view_socket(sk, copy);
+        if (!*(u16 *)(skc + OFF_SKC_FAMILY)) { // none: it could not be read
+            walk->left = 0;
+            return;
+        }
+        walk->visited += 1;
+        walk->left -= 1;
+        if (*(u16 *)(skc + OFF_SKC_NUM) == port && *(u64 *)(skc + OFF_SKC_NET) == net)
+            hold_candidate(walk, sk, skc, key);
+        walk->node = *(u64 *)(skc + OFF_SKC_NODE);
+    }
+}
+
+static __always_inline bool is_walk_over(const struct walk *walk) {
+    return !walk->node || !walk->left;
+}
+
+// Sends what is held when another step's may not go with it, and at the end.
+static __always_inline void send_held(struct walk *walk, u64 id) {
+    if (walk->held && (walk->held + STEP_NODES > CANDIDATES || is_walk_over(walk)))
+        send_candidates(walk, id);
+}
+
+static __always_inline void end_walk(struct walk *walk, u64 now) {
+    walk->truncated = walk->node != 0;
+    pay_walk(now, walk->visited);
 }

@@ -36,7 +36,7 @@ from tracer.events import (
     Walk,
 )
 
-WIRE_VERSION = 5
+WIRE_VERSION = 6
 
 CONNECT, BIND, AUTOBIND, CLOSE, ERROR, CANDIDATES, MISS, CONNECT6, FATE = range(1, 10)
 DISCONNECT, RECEIVED, PACKET, CREATED = range(10, 14)
@@ -180,7 +180,7 @@ class WireReceived(ctypes.Structure):
 class WireCandidates(ctypes.Structure):
     """struct wire_candidates."""
 
-    _fields_ = (("header", WireHeader), ("walk", u64), ("sockets", WireSocket * 8))
+    _fields_ = (("header", WireHeader), ("walk", u64), ("sockets", WireSocket * 16))
 
 
 class WireMiss(ctypes.Structure):
@@ -242,7 +242,6 @@ class MissKey(ctypes.Structure):
         ("icmp_type", u8),
         ("icmp_code", u8),
         ("flags", u32),
-        ("ifname", u8 * 16),
     )
 
 
@@ -258,6 +257,7 @@ class MissValue(ctypes.Structure):
         ("limited", u64),
         ("generation", u32),
         ("length", u32),
+        ("ifname", u8 * 16),
     )
 
 
@@ -407,7 +407,7 @@ class Decoder:
     def _received(self, raw: Any) -> IcmpReceived:
         return IcmpReceived(
             time=raw.header.time_ns,
-            datagram=_datagram(raw, raw.length),
+            datagram=_datagram(raw, raw.length, raw.ifname),
             netns=raw.netns,
             netns_cookie=raw.netns_cookie,
             icmp=ReceivedIcmp(_address(raw.icmp_from, raw.family), raw.icmp_type, raw.icmp_code),
@@ -439,7 +439,7 @@ class Decoder:
         )
         return Miss(
             time=raw.header.time_ns,
-            datagram=_datagram(raw, raw.length),
+            datagram=_datagram(raw, raw.length, raw.ifname),
             netns=raw.netns,
             netns_cookie=raw.netns_cookie,
             icmp_type=raw.icmp_type,
@@ -489,7 +489,7 @@ def decode_count(key: MissKey, value: MissValue, now: int) -> MissCount:
     """An entry of the `misses` map, read at ``now`` (monotonic ns) -> its event."""
     return MissCount(
         time=now,
-        datagram=_datagram(key, value.length),
+        datagram=_datagram(key, value.length, value.ifname),
         netns=key.netns,
         netns_cookie=key.netns_cookie,
         icmp_type=key.icmp_type,
@@ -543,7 +543,7 @@ def _requested(raw: Any) -> tuple[str, int] | None:
     return _address(raw.requested_addr, raw.requested_family), raw.requested_port
 
 
-def _datagram(raw: Any, length: int) -> Datagram:
+def _datagram(raw: Any, length: int, ifname: Any) -> Datagram:
     family: Family = "ipv6" if raw.family == socket.AF_INET6 else "ipv4"
     return Datagram(
         family=family,
@@ -553,6 +553,6 @@ def _datagram(raw: Any, length: int) -> Datagram:
         dport=raw.dport,
         ifindex=raw.ifindex,
         sdif=raw.sdif,
-        ifname=_text(raw.ifname),
+        ifname=_text(ifname),
         length=length,
     )

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import closing
 
 from tests.kernel.live import run
 from tests.kernel.test_failures import ALL_PROVEN
 from tracer.kernel import cache
+from tracer.kernel.casts import CAST, TYPES
+from tracer.kernel.definitions import read_definitions
+from tracer.kernel.probes import PROBES
+from tracer.kernel.program import Program, Variant
+from tracer.kernel.trial import Trial
 
 _OWN = re.compile(r", peak memory (\d+) MB$", re.MULTILINE)
 _COMPILER = re.compile(r"memory of the compiler, which has ended: (\d+) MB$", re.MULTILINE)
@@ -29,6 +35,16 @@ def test_a_start_compiles_or_takes_what_an_earlier_one_compiled() -> None:
     assert _megabytes(_COMPILER, cold.stderr) <= 180
     assert "udptrace: take the compiled probes: " in warm.stderr
     assert "memory of the compiler" not in warm.stderr
+
+
+def test_programs_that_may_not_cast_are_compiled_to_do_without() -> None:
+    """The verifier is given a function's type for each struct's: nothing may be cast to that."""
+    layout = read_definitions()
+    wrong = {f"TYPE_{name}": layout.get(CAST, 0) for name in TYPES}
+    for given, casts in ((layout, CAST in layout), ({**layout, **wrong}, False)):
+        with closing(Program(given, Variant())) as program:
+            assert program.casts is casts
+            assert [o.fault for o in Trial(program, PROBES).outcomes() if o.fault] == []
 
 
 def _megabytes(pattern: re.Pattern[str], told: str) -> int:

@@ -117,6 +117,8 @@ def test_the_features_are_as_the_page_says(healthy: Told) -> None:
     assert SAID["network namespaces have cookies"] == _yes(cookies)
     per_netns = found["UDP hash table"]["facts"]["per_netns"]
     assert SAID["the UDP hash table is the namespace's"] == _yes(per_netns)
+    loads = found["kernel structs"]["facts"]["loads"]
+    assert SAID["the probes read the kernel's structs by loads"] == _yes(loads)
     iterated = found["socket iterator"]["status"] == "ok"
     assert SAID["the UDP sockets can be iterated over by a BPF program"] == _yes(iterated)
     assert SAID["BPF's memory is free of RLIMIT_MEMLOCK"] == _yes("memlock" not in found)

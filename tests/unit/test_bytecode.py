@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
-from tracer.kernel.bytecode import Bytecode, MapShape, decode, renumber
+from tracer.kernel.bytecode import Bytecode, MapShape, decode, mark_kernel_calls, renumber
 
-LOAD_64, IS_MAP, MOVE = 0x18, 1, 0xB7
+LOAD_64, IS_MAP, MOVE, CALL, IS_KERNELS = 0x18, 1, 0xB7, 0x85, 2
 
 
 def instruction(operation: int, constant: int, source: int = 0, target: int = 1) -> bytes:
@@ -62,3 +62,18 @@ def test_only_maps_are_renumbered() -> None:
 def test_a_map_that_nobody_made() -> None:
     with pytest.raises(KeyError):
         renumber(load_64(8, IS_MAP), {7: 1})
+
+
+def test_only_calls_of_kernel_functions_are_marked() -> None:
+    """Not those of helpers, and not a constant that has the number of a function."""
+
+    def program(source: int) -> bytes:
+        return b"".join(
+            (
+                instruction(MOVE, 59265),
+                instruction(CALL, 113, target=0),
+                instruction(CALL, 59265, source, target=0),
+            )
+        )
+
+    assert mark_kernel_calls(program(0)) == program(IS_KERNELS)

@@ -31,7 +31,7 @@ def test_what_was_written_is_read(directory: Path) -> None:
     assert cache.read("key") == b"content\n with lines\n"
     assert cache.read("other") is None
     assert directory.stat().st_mode & 0o777 == 0o700
-    assert [path.name for path in directory.iterdir()] == ["key.bytecode"]
+    assert [path.name for path in directory.iterdir()] == ["key.kept"]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_root_alone_did_not_write_whole_is_not_read(
     directory: Path, spoil: Callable[[Path], None]
 ) -> None:
     cache.write("key", b"content")
-    spoil(directory / "key.bytecode")
+    spoil(directory / "key.kept")
     assert cache.read("key") is None
 
 
@@ -79,7 +79,7 @@ def test_a_disk_that_takes_nothing_is_no_failure(directory: Path) -> None:
 def test_the_oldest_make_room(directory: Path) -> None:
     for number in range(cache.KEPT):
         cache.write(str(number), b"content")
-        os.utime(directory / f"{number}.bytecode", (number, number))
+        os.utime(directory / f"{number}.kept", (number, number))
     cache.write("new", b"content")
     assert cache.read("new") is not None
     assert cache.read("0") is None

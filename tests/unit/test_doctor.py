@@ -64,6 +64,7 @@ class Machine:
     compiler_mb: float | None = 119.0
     variants: list[Variant] = field(default_factory=list)
     """The programs that were asked for."""
+    casts: bool = False
     closed: int = 0
     iterator: StartError | OSError | None = None
     listed: bytes = b""

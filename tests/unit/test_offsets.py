@@ -32,6 +32,10 @@ class Types:
             raise MissingMember(f"struct {struct} has no {path}")
         return Member(68, 1, 0)
 
+    def argument(self, function: str, name: str) -> int:
+        """The second, whatever it is."""
+        return 1
+
     def size(self, struct: str) -> int:
         """16 bytes, whatever it is."""
         return 16

@@ -11,9 +11,7 @@ from tracer.cli.streams import say, tell
 from tracer.link import CLOSED_WINDOW_NS, SETTLE_NS, Linker
 from tracer.present import Presenter, Renderer
 from tracer.render.text import TextRenderer
-from tracer.render.transitions import TransitionJson, TransitionText, tally_line, tally_summary
 from tracer.select import Selection
-from tracer.states.consume import Transitions
 from tracer.summary import status_line
 from tracer.totals import Stats
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:  # a replay does without them
     from tracer.log import Consumer
     from tracer.metrics.tally import Tally
     from tracer.signals import Stop
+    from tracer.states.consume import Transitions
     from tracer.trace import Session
 
 
@@ -82,6 +81,10 @@ def _tallied(renderer: Renderer, tally: Tally | None) -> Renderer:
 
 def make_transitions(showing: Showing) -> Transitions:
     """The same for transitions of sockets."""
+    # Only now, as below: most traces show incidents, and a start is mostly imports.
+    from tracer.render.transitions import TransitionJson, TransitionText
+    from tracer.states.consume import Transitions
+
     as_json = TransitionJson()
     in_json = showing.output_format == "json"
     return Transitions(
@@ -127,6 +130,8 @@ def view_of_incidents(presenter: Presenter) -> View:
 
 def view_of_transitions(transitions: Transitions) -> View:
     """The view of `states`."""
+    from tracer.render.transitions import tally_line, tally_summary
+
     tally = transitions.tally
     return View(
         transitions,

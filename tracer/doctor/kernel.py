@@ -55,6 +55,13 @@ def udp_table(layout: dict[str, int]) -> Finding:
     return ok("UDP hash table", where, per_netns=own)
 
 
+def struct_access(program: Program) -> Finding:
+    """How the probes read the kernel's structs."""
+    loads = program.casts
+    words = "read by loads" if loads else "read by calls of a helper, which take longer"
+    return ok("kernel structs", words, loads=loads)
+
+
 def memlock(limit: int, loaded: bool) -> Iterator[Finding]:
     """The limit to locked memory (bytes, as it was before BCC), on a kernel where it matters.
 

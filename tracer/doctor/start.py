@@ -11,10 +11,11 @@ from tracer.errors import StartError
 from tracer.findings import Finding, failed, unknown
 from tracer.kernel import features
 from tracer.kernel.compiler import import_bcc
+from tracer.kernel.definitions import read_definitions
 from tracer.kernel.iterator import SocketIterator
 from tracer.kernel.layout import require_states
 from tracer.kernel.probes import PROBES, STATES
-from tracer.kernel.program import Program, Variant, read_definitions
+from tracer.kernel.program import Program, Variant
 from tracer.kernel.selftest import Proof
 from tracer.kernel.trial import Outcome, Trial
 from tracer.wire import Decoder
@@ -83,6 +84,7 @@ class Start:
         if program is None:
             self._take_untried()
             return
+        self._take(kernel.struct_access(program))
         with closing(program):
             self._try(program, lacking)
 

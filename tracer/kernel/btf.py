@@ -18,9 +18,11 @@ VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 _KIND_STRUCT = 4
 _KIND_UNION = 5
+_KIND_FUNCTION = 12
 _MODIFIERS = frozenset((8, 9, 10, 11, 18))  # typedef, volatile, const, restrict, type tag
 _HEADER_WORDS = 3  # struct btf_type: name_off, info, size or type
 _MEMBER_WORDS = 3  # struct btf_member: name_off, type, offset
+_ARGUMENT_WORDS = 2  # struct btf_param: name_off, type
 
 
 class MissingMember(LookupError):
@@ -62,13 +64,15 @@ class Btf:
         # libbpf 0.x returns an ERR_PTR unless strict mode is asked for, 1.x NULL.
         if not self._btf or self._btf > 2**64 - 4096:
             raise StartError(f"{VMLINUX} cannot be read or is not valid BTF", features.REPORT_IT)
+        self._found: dict[str, int] = {}
+        """The structs looked for: libbpf goes through all types for each."""
 
     def member(self, struct: str, path: str) -> Member:
         """Find ``path`` ("ns.inum") in ``struct``, through anonymous structs and unions.
 
         Raises MissingMember when this kernel has no such struct or member.
         """
-        type_id = self._find(struct)
+        type_id = self.struct(struct)
         found = Member(0, 0, type_id)
         for name in path.split("."):
             step = self._member_of(found.type_id, name)
@@ -79,7 +83,34 @@ class Btf:
 
     def size(self, struct: str) -> int:
         """Size of a struct in bytes. Raises MissingMember."""
-        return int(self._words(self._find(struct), _HEADER_WORDS)[2])
+        return int(self._words(self.struct(struct), _HEADER_WORDS)[2])
+
+    def struct(self, name: str) -> int:
+        """The BTF id of a struct. Raises MissingMember."""
+        if name not in self._found:
+            self._found[name] = self._find(name, _KIND_STRUCT)
+        if self._found[name] < 0:
+            raise MissingMember(f"no struct {name}")
+        return self._found[name]
+
+    def function(self, name: str) -> int | None:
+        """The BTF id of a function; None where this kernel has none of the name."""
+        found = self._find(name, _KIND_FUNCTION)
+        return None if found < 0 else found
+
+    def argument(self, function: str, name: str) -> int | None:
+        """The place, from 0, that a function has an argument of this name at; None: no such."""
+        found = self.function(function)
+        if found is None:
+            return None
+        prototype = self._words(found, _HEADER_WORDS)[2]
+        count = self._words(prototype, _HEADER_WORDS)[1] & 0xFFFF
+        words = self._words(prototype, _HEADER_WORDS + _ARGUMENT_WORDS * count)
+        names = [
+            self._lib.btf__name_by_offset(self._btf, offset)
+            for offset in words[_HEADER_WORDS::_ARGUMENT_WORDS]
+        ]
+        return names.index(name.encode()) if name.encode() in names else None
 
     def close(self) -> None:
         """Give the types' memory back."""
@@ -87,11 +118,8 @@ class Btf:
             self._lib.btf__free(self._btf)
             self._btf = None
 
-    def _find(self, struct: str) -> int:
-        type_id = int(self._lib.btf__find_by_name_kind(self._btf, struct.encode(), _KIND_STRUCT))
-        if type_id < 0:
-            raise MissingMember(f"no struct {struct}")
-        return type_id
+    def _find(self, name: str, kind: int) -> int:
+        return int(self._lib.btf__find_by_name_kind(self._btf, name.encode(), kind))
 
     def _words(self, type_id: int, count: int) -> Any:
         address = self._lib.btf__type_by_id(self._btf, type_id)

@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass
 _INSTRUCTION = 8
 _LOAD_64 = 0x18  # BPF_LD | BPF_IMM | BPF_DW, which takes two instructions
 _IS_MAP = 1  # BPF_PSEUDO_MAP_FD, in the source register: the constant is a map
+_CALL = 0x85  # BPF_JMP | BPF_CALL
+_IS_KERNELS = 2  # BPF_PSEUDO_KFUNC_CALL, in the source register: a kernel function's BTF id
+_HELPERS = 4096  # the numbers of helpers, which most calls are of, are below; BTF ids are not
 
 
 @dataclass(frozen=True)
@@ -66,4 +69,13 @@ def renumber(code: bytes, numbers: Mapping[int, int]) -> bytes:
             (number,) = struct.unpack_from("=i", made, at + 4)
             struct.pack_into("=i", made, at + 4, numbers[number])
         at += 2 * _INSTRUCTION
+    return bytes(made)
+
+
+def mark_kernel_calls(code: bytes) -> bytes:
+    """The program with its calls of kernel functions, by BTF id, told from those of helpers."""
+    made = bytearray(code)
+    for at in range(0, len(made), _INSTRUCTION):
+        if made[at] == _CALL and struct.unpack_from("=i", made, at + 4)[0] > _HELPERS:
+            made[at + 1] = _IS_KERNELS << 4
     return bytes(made)

@@ -1,4 +1,4 @@
-"""What root's starts compiled, kept for the next: files that nobody else may write."""
+"""What root's starts compiled and read, kept for the next: files that nobody else may write."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ ROOT = 0
 """The user who keeps them: what another left there would be loaded with root's rights."""
 
 KEPT = 16
-"""Files kept, the latest: a kernel's few variants of the probes, and of some kernels before it."""
+"""Files kept, the latest: a kernel's offsets, its few variants of the probes, and of some kernels
+before it."""
 
-_SUFFIX = ".bytecode"
+_SUFFIX = ".kept"
 _LARGEST = 4 << 20
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tracer.errors import StartError
 from tracer.kernel import bytecode, cache, loader
-from tracer.kernel.bytecode import Bytecode, MapShape, renumber
+from tracer.kernel.bytecode import Bytecode, MapShape, mark_kernel_calls, renumber
 from tracer.kernel.child import in_child
 from tracer.kernel.quiet import captured_stderr
 from tracer.resources import bpf_dir
@@ -113,7 +113,7 @@ def _bytecode(library: Any, bpf: Any) -> Bytecode:
     ]
     return Bytecode(
         tuple(_shape(library, module, place) for place in maps),
-        {name: renumber(bpf.dump_func(name.encode()), places) for name in names},
+        {name: mark_kernel_calls(renumber(bpf.dump_func(name.encode()), places)) for name in names},
     )
 
 

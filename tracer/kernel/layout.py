@@ -58,6 +58,7 @@ MEMBERS = {
     "TABLE_MASK": ("udp_table", "mask"),
     "HSLOT_HEAD": ("udp_hslot", "head"),
     "HSLOT_COUNT": ("udp_hslot", "count"),
+    "BXM_TYPE": ("icmp_bxm", "data.icmph.type"),
     "TASK_LEADER": ("task_struct", "group_leader"),
     "TASK_START": ("task_struct", "start_boottime"),
 }
@@ -109,6 +110,8 @@ def definitions(btf: Btf) -> dict[str, int]:
     """C definitions of all offsets and sizes. Raises StartError naming a member that is gone."""
     with _known_layout():
         out = _offsets(btf, MEMBERS) | _bits(btf, BITS) | {"SIZE_HSLOT": btf.size("udp_hslot")}
+    # Without it the self-test shows that nothing is known of what is pushed.
+    out["PUSHED_ARGUMENT"] = btf.argument("icmp_push_reply", "icmp_param") or 0
     with suppress(MissingMember):
         out |= _bits(btf, STATES_BITS)
     for name, (struct, path) in OPTIONAL.items():

@@ -84,6 +84,15 @@ class Loaded:
             self._programs[name] = checked(handle)
         return self._programs[name]
 
+    def load_all(self) -> bool:
+        """Load every program of a kprobe; returns whether none was refused."""
+        try:
+            for name in self._code.programs:
+                self.load(name)
+        except OSError:
+            return False
+        return True
+
     def attach(self, symbol: str, program: int, at_return: bool) -> None:
         """Run a loaded program at each call of a kernel function, or at its return.
 

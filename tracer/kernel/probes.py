@@ -21,6 +21,8 @@ class Probe:
     without: str = ""
     provable: bool = True
     """The self-test can show that it fires."""
+    goes_on: str | None = None
+    """The program that ``enter`` goes on in, by a tail call."""
 
 
 # On the receive path, so the ones that `--lookups off` leaves out.
@@ -45,8 +47,14 @@ PROBES = (
     ),
     *LOOKUPS,
     # icmp_send is an inline over it since 5.0.
-    Probe("icmp", ("__icmp_send",), "icmp_enter", required=True),
-    Probe("icmp6", ("icmp6_send",), "icmp6_enter", without="IPv6 misses are not seen"),
+    Probe("icmp", ("__icmp_send",), "icmp_enter", required=True, goes_on="send_evidence"),
+    Probe(
+        "icmp6",
+        ("icmp6_send",),
+        "icmp6_enter",
+        without="IPv6 misses are not seen",
+        goes_on="send_evidence",
+    ),
     # Behind every limit and check; the tracepoint icmp:icmp_send, which says the same, is not in
     # 5.10 (db3efdcf70c7 "net/ipv4: add tracepoint for icmp_send", 6.11, backported to 6.1).
     Probe(
@@ -58,22 +66,8 @@ PROBES = (
     Probe(
         "push6",
         ("icmpv6_push_pending_frames",),
-        "push_enter",
+        "push6_enter",
         without="whether an ICMPv6 left is not known",
-    ),
-    Probe(
-        "icmp-rcv",
-        ("icmp_rcv",),
-        "icmp_rcv_enter",
-        without="an echo reply may be taken for an ICMP that left",
-        provable=False,
-    ),
-    Probe(
-        "icmp6-rcv",
-        ("icmpv6_rcv",),
-        "icmp_rcv_enter",
-        without="an echo reply may be taken for an ICMPv6 that left",
-        provable=False,
     ),
     # Loopback, where the self-test runs, knows no limit.
     Probe(

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 
 from tracer.kernel import features, symbols
-from tracer.kernel.btf import Btf
+from tracer.kernel.casts import CAST
 from tracer.kernel.compiler import compiled
-from tracer.kernel.layout import definitions
 from tracer.kernel.loader import Loaded, RingBuffer
 from tracer.kernel.maps import possible_processors
 from tracer.kernel.probes import Probe
 from tracer.wire import LOSS_NAMES, PACKET_BYTES, MissKey, MissValue
 
 # Nodes of a hash chain looked at for one miss. A slot is shared by other ports and namespaces, so a
-# few of them may be strangers'; the verifier's time grows with it (0.07 s for 256).
+# few of them may be strangers'. More would take longer steps: see STEP_NODES in bpf/walk.c.
 WALK_NODES = 256
 
 # Records taken at a time. In a storm the buffer fills as fast as it is read: without a bound one
@@ -50,12 +48,6 @@ class Variant:
     """Tell of sockets made, of those closed that never had a port, and what connect() caused."""
 
 
-def read_definitions() -> dict[str, int]:
-    """C definitions for the running kernel. Raises StartError without usable BTF."""
-    with closing(Btf()) as btf:
-        return definitions(btf)
-
-
 class Program:
     """The BPF program: attaches probes, yields records, reads maps.
 
@@ -63,10 +55,19 @@ class Program:
     """
 
     def __init__(self, layout: dict[str, int], variant: Variant) -> None:
+        self.casts = CAST in layout
+        """Structs are read by loads."""
         made = compiled("udptrace.c", {**layout, **_constants(variant)})
+        self._loaded = Loaded(made.code)
+        if self.casts and not self._loaded.load_all():
+            # What the kernel's types say it has may not be for these programs, or for this process.
+            self.casts = False
+            self._loaded.close()
+            without = {name: value for name, value in layout.items() if name != CAST}
+            made = compiled("udptrace.c", {**without, **_constants(variant)})
+            self._loaded = Loaded(made.code)
         self.compiler_mb = made.peak_mb
         """Memory that compiling took; None: an earlier start has done it."""
-        self._loaded = Loaded(made.code)
         try:
             self._events = RingBuffer(self._loaded.map("events"), BATCH)
         except BaseException:
@@ -74,6 +75,7 @@ class Program:
             raise
         self._misses = self._loaded.map("misses")
         self._losses = self._loaded.map("losses")
+        self._evidence = self._loaded.map("evidence")
 
     def attach(self, probe: Probe) -> str:
         """Load the probe's programs and attach them; returns the symbol. Raises AttachError."""
@@ -82,6 +84,8 @@ class Program:
             for function, at_return in ((probe.enter, False), (probe.exit, True))
             if function
         ]
+        if probe.goes_on:
+            self._evidence.write(ctypes.c_int(0), ctypes.c_int(self._load(probe.goes_on)))
         reasons: list[str] = []
         for symbol in probe.symbols:
             for name in (symbol, None):

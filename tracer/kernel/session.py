@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from tracer.events import Event, Loss
 from tracer.kernel import features
+from tracer.kernel.definitions import known_definitions
 from tracer.kernel.layout import require_states
 from tracer.kernel.misses import MissTable
 from tracer.kernel.probes import LOOKUPS, PROBES, STATES, Probe
-from tracer.kernel.program import BATCH, Program, Variant, read_definitions
+from tracer.kernel.program import BATCH, Program, Variant
 from tracer.kernel.selftest import Proof
 from tracer.kernel.symbols import CallerNames
 from tracer.kernel.trial import Trial
@@ -57,7 +58,7 @@ class Session:
         phases = phases or Phases()
         self.lacking = features.check()
         """What the trace will lack, by what this process may not do."""
-        layout = read_definitions()
+        layout = known_definitions()
         if variant.states:
             require_states(layout)
         phases.done("read BTF")

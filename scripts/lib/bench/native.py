@@ -23,7 +23,8 @@ def spent():
 began = spent()
 import tracer.cli.main, tracer.cli.live
 from tracer.kernel import cache
-from tracer.kernel.program import Program, Variant, read_definitions
+from tracer.kernel.definitions import read_definitions
+from tracer.kernel.program import Program, Variant
 cache.DIRECTORY = Path(sys.argv[1])
 imported = spent()
 layout = read_definitions()
