@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tracer.events import IcmpReceived, Miss, MissCount, Translation
@@ -83,25 +83,36 @@ def is_proven(event: Miss | MissCount) -> bool:
     return (event.icmp_type, event.icmp_code) == port_unreachable
 
 
+@dataclass(slots=True)
+class _Counted:
+    """One key: its latest miss, and by when the kernel began to count what is credited."""
+
+    last: int = 0
+    epochs: dict[int, _Credited] = field(default_factory=dict)
+
+
 class MissCounts:
     """What has been credited of each key's totals, epoch by epoch; bounded."""
 
     def __init__(self, limit: int) -> None:
-        self._credited: Lru[MissKey, dict[int, _Credited]] = Lru(limit)
+        self._counted: Lru[MissKey, _Counted] = Lru(limit)
         self._forgot_until = -1
 
     @property
     def forgotten(self) -> int:
         """How many keys were forgotten to stay within the limit."""
-        return self._credited.forgotten
+        return self._counted.forgotten
 
-    def credit(self, key: MissKey, since: int, total: int) -> int:
-        """How many of ``total`` misses are new: 0 when a later reading came first."""
-        epochs = self._credited.touch(key)
-        if epochs is None:
-            epochs = {}
-            for gone in self._credited.put(key, epochs):
-                self._forgot_until = max(self._forgot_until, *gone)
+    def credit(self, key: MissKey, event: Miss | MissCount | IcmpReceived) -> int:
+        """How many of an event's total are new: 0 when a later reading came first."""
+        counted = self._counted.touch(key)
+        if counted is None:
+            counted = _Counted()
+            for gone in self._counted.put(key, counted):
+                self._forgot_until = max(self._forgot_until, *gone.epochs)
+        last = event.last if isinstance(event, MissCount) else event.time
+        counted.last = max(counted.last, last)
+        epochs, since, total = counted.epochs, event.since, event.total
         before = epochs[since].total if since in epochs else 0
         if total > before:
             epochs.setdefault(since, _Credited()).total = total
@@ -109,9 +120,13 @@ class MissCounts:
             del epochs[min(epochs)]
         return max(0, total - before)
 
+    def expire(self, before: int) -> None:
+        """Drop what the kernel counts no more, having last missed ``before`` (monotonic ns)."""
+        self._counted.expire(lambda counted: counted.last < before)
+
     def credited(self, key: MissKey, since: int) -> int:
         """How many of the misses counted since then have been told of."""
-        epoch = (self._credited.get(key) or {}).get(since)
+        epoch = self._epoch(key, since)
         return epoch.total if epoch else 0
 
     def credit_unsent(self, key: MissKey, since: int, unsent: int) -> int:
@@ -119,7 +134,7 @@ class MissCounts:
 
         Negative when one that was on its way at an earlier reading has left since.
         """
-        epoch = (self._credited.get(key) or {}).get(since)
+        epoch = self._epoch(key, since)
         if epoch is None:
             return 0
         before, epoch.unsent = epoch.unsent or 0, unsent
@@ -127,7 +142,7 @@ class MissCounts:
 
     def credit_first_unsent(self, key: MissKey, since: int) -> int:
         """1 for a first miss whose ICMP never left, unless the kernel's count has it already."""
-        epoch = (self._credited.get(key) or {}).get(since)
+        epoch = self._epoch(key, since)
         if epoch is None or epoch.unsent is not None:
             return 0
         epoch.unsent = 1
@@ -136,3 +151,7 @@ class MissCounts:
     def may_repeat(self, since: int) -> bool:
         """Whether a total counted since then may hold misses already told and since forgotten."""
         return since <= self._forgot_until
+
+    def _epoch(self, key: MissKey, since: int) -> _Credited | None:
+        counted = self._counted.get(key)
+        return counted.epochs.get(since) if counted else None

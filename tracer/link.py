@@ -22,6 +22,7 @@ from tracer.events import (
     Counters,
     End,
     Event,
+    Expired,
     Header,
     IcmpFate,
     IcmpReceived,
@@ -225,6 +226,8 @@ class Linker:
                     self._tell(event)
             case Counters():
                 self._silence.read(event)
+            case Expired():
+                self._counts.expire(event.before)
             case NetnsInfo():
                 self._namespaces.learn(event)
             case NetnsContainers():
@@ -255,7 +258,7 @@ class Linker:
         match event:
             case MissCount():
                 key = key_of(event)
-                self._counts.credit(key, event.since, event.total)
+                self._counts.credit(key, event)
                 if event.sent is not None:
                     self._counts.credit_unsent(key, event.since, event.total - event.sent)
                 return False
@@ -269,7 +272,7 @@ class Linker:
 
     def _miss(self, miss: Miss) -> None:
         key = key_of(miss)
-        new = self._counts.credit(key, miss.since, miss.total)
+        new = self._counts.credit(key, miss)
         self._silence.missed(miss, new)
         latest = self._episodes.state(key).latest()
         if latest is None:
@@ -283,7 +286,7 @@ class Linker:
 
     def _count(self, event: MissCount) -> None:
         key = key_of(event)
-        new = self._counts.credit(key, event.since, event.total)
+        new = self._counts.credit(key, event)
         self._silence.counted(event, new)
         latest = self._episodes.state(key).latest()
         if latest is not None:
@@ -311,7 +314,7 @@ class Linker:
     def _received(self, event: IcmpReceived) -> None:
         """Of a miss on another machine, unless it is the ICMP of one seen here."""
         key = key_of(event)
-        new = self._counts.credit(key, event.since, event.total)
+        new = self._counts.credit(key, event)
         if self._missed_here(key, event.time) is not None:
             return
         latest = self._episodes.state(key).latest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -55,6 +55,11 @@ class Lru(Generic[K, V]):
     def pop(self, key: K) -> V | None:
         """Take the entry out; this is not forgetting."""
         return self._entries.pop(key, None)
+
+    def expire(self, is_over: Callable[[V], bool]) -> None:
+        """Take out the least recently used values that are over; this is not forgetting."""
+        while self._entries and is_over(next(iter(self._entries.values()))):
+            self._entries.popitem(last=False)
 
     def oldest(self) -> V | None:
         """The least recently used value."""

@@ -31,6 +31,14 @@ _IN_ERRORS = ("receive-buffer", "checksum", "memory")
 REASONS = (*_REASONS, "other")
 """Why a datagram died silently."""
 
+_LIMITS = ("OutRateLimitGlobal", "OutRateLimitHost")
+
+_KEPT = (
+    *(group + name for group in _UDP for name in ("NoPorts", "InErrors", *_REASONS.values())),
+    *(group + name for group in _ICMP for name in ("OutDestUnreachs", *_LIMITS)),
+)
+"""The counters that anything is said of."""
+
 
 class Names(Protocol):
     """How a namespace is shown (tracer.describe)."""
@@ -136,25 +144,43 @@ class _Tally:
         self.at_latest = self.after = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is kept of one: namespaces come and go by the thousand."""
+
+    time: int
+    until: int
+    final: bool
+    values: tuple[int | None, ...]
+    """By `_KEPT`; None of what this kernel does not count."""
+
+
+def _reading(event: Counters) -> _Reading:
+    values = dict(event.values)
+    return _Reading(event.time, event.until, event.final, tuple(map(values.get, _KEPT)))
+
+
 @dataclass(slots=True)
 class _Ledger:
     """One namespace: its first and latest reading, and the misses seen in it."""
 
-    first: Counters
-    latest: Counters
+    inum: int
+    cookie: int
+    first: _Reading
+    latest: _Reading
     gone: bool = False
     anew: bool = False
     ipv4: _Tally = field(default_factory=_Tally)
     ipv6: _Tally = field(default_factory=_Tally)
 
-    def went_down(self, event: Counters) -> bool:
+    def went_down(self, reading: _Reading) -> bool:
         """Whether a reading cannot be of the same namespace."""
-        before = dict(self.latest.values)
-        return any(value < before.get(name, 0) for name, value in event.values)
+        both = zip(self.latest.values, reading.values, strict=True)
+        return any(after is not None and after < (before or 0) for before, after in both)
 
-    def read(self, event: Counters) -> None:
+    def read(self, reading: _Reading) -> None:
         """Take in a further reading."""
-        self.latest = event
+        self.latest = reading
         self.ipv4.next()
         self.ipv6.next()
 
@@ -175,7 +201,8 @@ class _Ledger:
 
     def grown(self, name: str) -> int | None:
         """By how much a counter has grown; None where that is not known."""
-        first, latest = dict(self.first.values).get(name), dict(self.latest.values).get(name)
+        index = _KEPT.index(name)
+        first, latest = self.first.values[index], self.latest.values[index]
         if first is None or latest is None or self.first is self.latest:
             return None
         return latest - first
@@ -202,15 +229,17 @@ class Silence:
         if not event.values:
             if ledger is not None:
                 ledger.gone = True
-        elif ledger is None:
-            self._ledgers.put(key, _Ledger(event, event))
-        elif ledger.gone or ledger.went_down(event):
+            return
+        reading = _reading(event)
+        if ledger is None:
+            self._ledgers.put(key, _Ledger(*key, reading, reading))
+        elif ledger.gone or ledger.went_down(reading):
             self._past.put(self._passed, ledger)
             self._passed += 1
-            self._ledgers.put(key, _Ledger(event, event, anew=not ledger.gone))
+            self._ledgers.put(key, _Ledger(*key, reading, reading, anew=not ledger.gone))
             ledger.gone = True
         else:
-            ledger.read(event)
+            ledger.read(reading)
 
     def missed(self, miss: Miss, new: int) -> None:
         """A miss, with how many of its total were not known before."""
@@ -227,7 +256,7 @@ class Silence:
     def parts(self, names: Names, *, doubtful: bool) -> Iterator[NetnsSilence]:
         """The namespaces of which there is anything to say, in the order of their numbers."""
         ledgers = [*self._past, *self._ledgers]
-        for ledger in sorted(ledgers, key=lambda ledger: (ledger.first.inum, ledger.first.time)):
+        for ledger in sorted(ledgers, key=lambda ledger: (ledger.inum, ledger.first.time)):
             part = _part(ledger, names, doubtful=doubtful)
             if part.deaths or part.kernel or part.traced:
                 yield part
@@ -241,7 +270,7 @@ class Silence:
 def _part(ledger: _Ledger, names: Names, *, doubtful: bool) -> NetnsSilence:
     first, latest = ledger.first, ledger.latest
     return NetnsSilence(
-        netns=names.netns(first.inum, first.cookie),
+        netns=names.netns(ledger.inum, ledger.cookie),
         mono_ns=latest.time,
         time=names.time(latest.time),
         since=names.time(first.time),
@@ -252,11 +281,7 @@ def _part(ledger: _Ledger, names: Names, *, doubtful: bool) -> NetnsSilence:
         silent=_silent(ledger),
         no_ports=(_no_ports(ledger, "Udp", ledger.ipv4), _no_ports(ledger, "Udp6", ledger.ipv6)),
         icmp_sent=_sum_of(ledger.grown(f"{group}OutDestUnreachs") for group in _ICMP),
-        icmp_limited=_sum_of(
-            ledger.grown(f"{group}OutRateLimit{limit}")
-            for group in _ICMP
-            for limit in ("Global", "Host")
-        ),
+        icmp_limited=_sum_of(ledger.grown(group + limit) for group in _ICMP for limit in _LIMITS),
     )
 
 

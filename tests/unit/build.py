@@ -10,6 +10,7 @@ from tracer.events import (
     Counters,
     Datagram,
     End,
+    Expired,
     Family,
     FourTuple,
     Header,
@@ -191,6 +192,11 @@ def count(
         sent=sent,
         proven=proven,
     )
+
+
+def expired(ms: float, before: float) -> Expired:
+    """The kernel has dropped the counters of what last missed before a time."""
+    return Expired(at(ms), at(before))
 
 
 def counters(

@@ -112,10 +112,27 @@ def test_namespaces_are_bounded_and_the_latest_counts() -> None:
 
 
 def test_counts_of_the_epochs_before_are_remembered_for_a_while() -> None:
-    counts, key = MissCounts(8), key_of(miss(1, gram("10.0.0.9:1", "10.0.0.1:2")))
-    assert [counts.credit(key, since, 5) for since in (1, 2, 3, 4)] == [5, 5, 5, 5]
-    assert counts.credit(key, 1, 7) == 2
-    assert counts.credit(key, 5, 1) == 1
+    counts, first = MissCounts(8), miss(1, gram("10.0.0.9:1", "10.0.0.1:2"))
+    key = key_of(first)
+
+    def credit(since: int, total: int) -> int:
+        return counts.credit(key, replace(first, since=since, total=total))
+
+    assert [credit(since, 5) for since in (1, 2, 3, 4)] == [5, 5, 5, 5]
+    assert credit(1, 7) == 2
+    assert credit(5, 1) == 1
+
+
+def test_counts_that_the_kernel_dropped_are_dropped_and_no_others() -> None:
+    counts = MissCounts(8)
+    early, late = (miss(ms, gram("10.0.0.9:1", f"10.0.0.1:{ms}"), total=3) for ms in (1, 2))
+    for event in (early, late):
+        counts.credit(key_of(event), event)
+    counts.expire(at(2))
+    assert counts.credited(key_of(early), early.since) == 0
+    assert counts.credited(key_of(late), late.since) == 3
+    assert counts.forgotten == 0
+    assert not counts.may_repeat(early.since)
 
 
 DATAGRAM = gram("10.0.0.9:4000", "10.0.0.1:53")

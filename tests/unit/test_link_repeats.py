@@ -13,6 +13,7 @@ from tests.unit.build import (
     close,
     count,
     end,
+    expired,
     gram,
     header,
     miss,
@@ -49,6 +50,27 @@ def test_a_miss_read_late_is_still_held() -> None:
     linker = Linker()
     updates([header(), tick(5000), miss(1000, DATAGRAM)], linker)
     assert linker.next_deadline() == at(5200)
+
+
+def test_what_misses_again_after_the_kernel_dropped_its_counter_is_counted_on() -> None:
+    linker = Linker()
+    began = 1000
+    again: list[Event] = [
+        miss(70_000, DATAGRAM),
+        count(71_000, DATAGRAM, 3, since=70_000),
+        end(80_000),
+    ]
+    updates([header(), miss(began, DATAGRAM), count(2000, DATAGRAM, 5, since=began)], linker)
+    updates([expired(65_000, 5000), *again], linker)
+    assert linker.stats.misses == 5 + 3
+
+
+def test_what_the_kernel_still_counts_is_not_counted_twice() -> None:
+    linker = Linker()
+    updates([header(), miss(1000, DATAGRAM), count(6000, DATAGRAM, 5, since=1000)], linker)
+    dropped = expired(65_000, 5000)
+    updates([dropped, count(66_000, DATAGRAM, 6, since=1000), end(80_000)], linker)
+    assert linker.stats.misses == 6
 
 
 def test_flush_tells_what_is_held_when_there_was_no_end() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from tracer.events import MissCount
+from tracer.events import Expired, MissCount
 from tracer.kernel.misses import IDLE_NS, MissTable
 from tracer.wire import MissKey, MissValue
 
@@ -15,6 +15,8 @@ class FakeTable:
 
     def __init__(self) -> None:
         self.entries: dict[int, tuple[MissKey, MissValue]] = {}
+        self.missing_meanwhile = 0
+        """The total of what is taken out, if it has grown by then."""
 
     def put(
         self, port: int, total: int, streamed: bool = True, since: int = 10, sent: int = 0
@@ -28,8 +30,11 @@ class FakeTable:
     def misses(self) -> Iterator[tuple[MissKey, MissValue]]:
         yield from list(self.entries.values())
 
-    def forget_miss(self, key: MissKey) -> None:
-        self.entries.pop(key.dport, None)
+    def take_miss(self, key: MissKey) -> MissValue | None:
+        if self.missing_meanwhile:
+            self.put(key.dport, total=self.missing_meanwhile)
+        _, value = self.entries.pop(key.dport, (None, None))
+        return value
 
 
 def totals(table: MissTable, now: int = 2000) -> list[tuple[int, int]]:
@@ -79,7 +84,19 @@ def test_an_idle_key_makes_room_only_after_its_count_was_reported() -> None:
     late = 1000 + IDLE_NS + 1
     assert totals(table, late) == [(53, 17)]
     assert 53 in fake.entries
-    assert totals(table, late) == []
+    assert table.read(late) == [Expired(late, late - IDLE_NS)]
+    assert 53 not in fake.entries
+    assert table.read(late + 1) == []
+
+
+def test_what_misses_while_its_key_is_dropped_is_counted() -> None:
+    fake = FakeTable()
+    table = MissTable(fake)
+    fake.put(53, total=17)
+    late = 1000 + IDLE_NS + 1
+    table.read(late)
+    fake.missing_meanwhile = 18
+    assert totals(table, late) == [(53, 18)]
     assert 53 not in fake.entries
 
 

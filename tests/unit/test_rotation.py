@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.build import expired
 from tests.unit.recorded import (
     FakeTime,
     incidents_by_id,
@@ -110,8 +111,11 @@ def test_half_of_each_part_is_its_own_however_much_is_carried(tmp_path: Path) ->
 
 
 def test_a_port_scan_does_not_weigh_on_every_later_part(tmp_path: Path) -> None:
-    *_, last = _rotated(tmp_path / "part", [*lone_misses(400, 1000), TRACE[-1]])
-    assert sum(isinstance(event, MissCount) for event in read(last)) < 125
+    first, *misses = lone_misses(400, 1000)
+    dropped = [expired(n * 1000, (n - 60) * 1000) for n in range(len(misses))]
+    counted = [event for both in zip(misses, dropped, strict=True) for event in both]
+    *_, last = _rotated(tmp_path / "part", [first, *counted, TRACE[-1]])
+    assert sum(isinstance(event, MissCount) for event in read(last)) < 65
 
 
 def test_the_first_part_ends_before_its_limit(parts: list[Path]) -> None:

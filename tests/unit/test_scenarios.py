@@ -17,6 +17,7 @@ NOT_SCENARIOS = {
     "test_check.py",
     "test_doctor.py",
     "test_compiled.py",
+    "test_maps.py",
     "test_failures.py",
     "test_privileges.py",
     "test_containers_follow.py",

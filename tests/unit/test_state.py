@@ -19,6 +19,7 @@ from tests.unit.build import (
     counters,
     end,
     error,
+    expired,
     gram,
     header,
     loss,
@@ -160,6 +161,17 @@ def test_counts_told_before_are_not_told_again() -> None:
     told = updates([*carried(before), miss(9000, D, total=15, since=100), end(9999)], linker)
     assert linker.stats.misses == 3
     assert told[-1].incident.count == 3
+
+
+def test_what_the_kernel_counts_no_more_is_not_carried() -> None:
+    gone, going = gram("10.0.0.9:8", "10.0.0.1:53"), D
+    before: list[Event] = [
+        header(),
+        count(100, gone, 9, since=50, sent=9),
+        count(60_000, going, 9, since=50, sent=9),
+        expired(61_000, 1000),
+    ]
+    assert [e.datagram for e in carried(before) if isinstance(e, MissCount)] == [going, going]
 
 
 def test_an_icmp_counted_before_is_not_counted_again() -> None:

@@ -12,6 +12,7 @@ from tracer.events.kernel import (
     Call,
     Close,
     Created,
+    Expired,
     Fate,
     IcmpFate,
     IcmpReceived,
@@ -68,6 +69,7 @@ Event = (
     | PortDump
     | IcmpFate
     | MissCount
+    | Expired
     | SocketSeen
     | Owners
     | NetnsInfo
@@ -113,6 +115,7 @@ __all__ = [
     "Datagram",
     "End",
     "Event",
+    "Expired",
     "Family",
     "Fate",
     "FourTuple",

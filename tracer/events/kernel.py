@@ -184,6 +184,16 @@ class MissCount:
 
 
 @frozen
+class Expired:
+    """The kernel has dropped the counters of all that last missed ``before``: what misses again is
+    counted anew. All misses up to ``time`` that it counted are in the log before this."""
+
+    kind: ClassVar[str] = "expired"
+    time: int
+    before: int
+
+
+@frozen
 class Loss:
     """Evidence that was dropped: what, and how many since the previous Loss of the same what."""
 

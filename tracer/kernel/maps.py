@@ -16,6 +16,8 @@ from tracer.libc import checked, last_error
 Key = TypeVar("Key", bound=Any)
 Value = TypeVar("Value", bound=Any)
 
+_ENOTSUPP = 524  # include/linux/errno.h; the errno module has it not
+
 _PER_CPU = (5, 6, 10)  # hash, array, LRU hash (enum bpf_map_type in include/uapi/linux/bpf.h)
 
 
@@ -62,6 +64,26 @@ class Map:
         """Take it out; one that is gone already is no error."""
         self._check(key, self._key_size)
         self._library.bpf_delete_elem(self.fd, ctypes.byref(key))
+
+    def take(self, key: Any, value: Any) -> bool:
+        """Take it out and fill in ``value`` with its last; False: no key.
+
+        Kernels before 5.14 (3e87f192b405) cannot do both at once in a hash: what is written to the
+        value between is lost there. Raises OSError.
+        """
+        self._check(key, self._key_size)
+        self._check(value, self._value_size)
+        key_at, value_at = ctypes.byref(key), ctypes.byref(value)
+        if self._library.bpf_lookup_and_delete(self.fd, key_at, value_at) == 0:
+            return True
+        error = last_error()
+        if error.errno == errno.ENOENT:
+            return False
+        if error.errno != _ENOTSUPP:
+            raise error
+        found = self.read(key, value)
+        self.remove(key)
+        return found
 
     def keys(self, kind: type[Key]) -> Iterator[Key]:
         """Every key there is, while others may come and go."""

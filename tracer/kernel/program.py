@@ -115,9 +115,13 @@ class Program:
         """Every key of the table of misses with its counters, as it is now."""
         return self._misses.items(MissKey, MissValue)
 
-    def forget_miss(self, key: MissKey) -> None:
-        """Take a key out of the table of misses; one that is gone already is no error."""
-        self._misses.remove(key)
+    def take_miss(self, key: MissKey) -> MissValue | None:
+        """Take a key out of the table of misses, with its last counters; None: it is gone already.
+
+        Raises OSError.
+        """
+        value = MissValue()
+        return value if self._misses.take(key, value) else None
 
     def keep_only(self, netns: Iterable[int] | None) -> None:
         """Drop the misses of all other network namespaces than these inode numbers; None: none."""

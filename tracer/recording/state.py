@@ -16,6 +16,7 @@ from tracer.events import (
     Clock,
     Counters,
     Event,
+    Expired,
     Header,
     IcmpReceived,
     InContainer,
@@ -30,9 +31,6 @@ from tracer.lru import Lru
 from tracer.socktable import SocketTable
 from tracer.targets import LIMIT as TARGETS
 from tracer.totals import Limits
-
-_COUNTED_NS = 120_000_000_000
-"""The kernel begins to count anew what has not missed for a minute (tracer.kernel.misses)."""
 
 
 class State:
@@ -87,6 +85,9 @@ class State:
                     self._sent.put((key_of(event), event.since), event)
             case Miss() | IcmpReceived():
                 self._count(_as_count(event))
+            case Expired():
+                for counts in (self._totals, self._sent):
+                    counts.expire(lambda count: count.last < event.before)
             case _:
                 pass
 
@@ -96,12 +97,6 @@ class State:
         known = self._totals.touch(key)
         if known is None or event.total > known.total:
             self._totals.put(key, event)
-        for counts in (self._totals, self._sent):
-            while (oldest := counts.oldest()) is not None and not self._is_counting(oldest):
-                counts.pop((key_of(oldest), oldest.since))
-
-    def _is_counting(self, count: MissCount) -> bool:
-        return count.last >= self._time - _COUNTED_NS
 
     def events(self, part: int, repeated: int) -> Iterator[Event]:
         """The beginning of a file that holds what comes after the events taken.
@@ -121,9 +116,8 @@ class State:
         yield from self._table.known()
         yield from self._translations
         yield from self._counters
-        for count in (*self._sent, *self._totals):
-            if self._is_counting(count):
-                yield count
+        yield from self._sent
+        yield from self._totals
         yield Carried(self._time, self._events, repeated, self._table.lost_calls)
 
 

@@ -14,6 +14,7 @@ from tracer.events import (
     Clock,
     End,
     Event,
+    Expired,
     Header,
     IcmpReceived,
     Miss,
@@ -151,10 +152,12 @@ class Top:
                 self._anchor = Anchor.of(event)
             case Miss() | MissCount() | IcmpReceived():
                 key = key_of(event)
-                new = self._counts.credit(key, event.since, event.total)
+                new = self._counts.credit(key, event)
                 if new:
                     self._misses.add(key, new)
                     self._flows.touch(key)
+            case Expired():
+                self._counts.expire(event.before)
             case SockError():
                 if event.errno:
                     self._errors.add(id_of_view(event.socket), 1)
