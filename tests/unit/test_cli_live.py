@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import time
@@ -312,6 +313,19 @@ def test_a_full_disk_under_the_recording_only() -> None:
     )
     assert "misses" in " ".join(summary)
     assert last == "udptrace: /dev/full: the recording is not complete"
+
+
+def test_a_limit_to_the_size_of_files_is_a_full_disk(tmp_path: Path) -> None:
+    """Its signal ends nothing."""
+    path = str(tmp_path / "kept.jsonl")
+    done = run(
+        *("-f", "json", "--duration", "2", "-w", path),
+        command=FAKE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )
+    assert done.returncode == 1
+    assert done.stdout.count('"incident"') > 20
+    assert "File too large; the trace goes on without its recording" in done.stderr
 
 
 def test_a_full_disk_ends_a_mere_recording() -> None:
