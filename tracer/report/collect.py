@@ -19,7 +19,7 @@ STEP_NS = 100_000_000
 _STEPS = 16
 """Steps that are kept, the first ones."""
 
-_BATCH = 128 << 10
+_BATCH = 1 << 20
 """Bytes of lines that are read before their events are linked."""
 
 # What two recordings of the same time would tell twice.
