@@ -3,6 +3,7 @@ about UDP nor unreachables, which are never reported."""
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import subprocess
@@ -17,7 +18,9 @@ from tests.kernel.routed import FAMILIES, NUMBERS, RECEIVERS, SERVER, Path, rout
 from tracer.events import Family
 
 ICMP, IPIP, GRE, UDPLITE, UNKNOWN = 1, 4, 47, 136, 253
-BLACKHOLE, MISSED, EXPIRED = 7635, 7636, 7637
+BLACKHOLE, MISSED, EXPIRED, SUPPRESSED = 7635, 7636, 7637, 7639
+# A request of ICMP with its checksum, the identifier and number of which are 0.
+ECHO = struct.pack(">BBHHH", 8, 0, 0xFFFF - 0x0800, 0, 0)
 # The destination port inside what is wrapped in another protocol.
 WRAPPED = 7638
 
@@ -142,6 +145,23 @@ def test_time_exceeded_is_not_an_unreachable(live: Live, path: Path) -> None:
     assert live.incidents(dport=EXPIRED) == []
 
 
+def test_an_echo_reply_is_no_unreachable_that_left(live: Live, path: Path) -> None:
+    """A miss that nobody can be told of, then, on its processor, the answer to a ping."""
+    path.server.ip("route add unreachable 192.0.2.0/24")
+    path.client.inside(partial(_send_raw, ICMP, ECHO))  # so that the neighbours are known
+    _wait_for_answers(path, 1)
+    path.client.inside(_send_unanswerable_and_ping)
+    _wait_for_answers(path, 2)
+    assert live.incident(dport=SUPPRESSED)["icmp"]["status"] == "suppressed"
+
+
+def _wait_for_answers(path: Path, count: int) -> None:
+    wait_for(
+        lambda: path.server.counters().get("IcmpMsgOutType0") == count,
+        lambda: f"{count} answers: {path.server.counters()}",
+    )
+
+
 def test_unreachables_about_other_protocols_are_never_reported(live: Live, path: Path) -> None:
     """The tunnels and a rule send type 3, code 3, as UDP does; and what they carry is UDP."""
     for module in ("ipip", "ip_gre"):
@@ -153,7 +173,7 @@ def test_unreachables_about_other_protocols_are_never_reported(live: Live, path:
     )  # fmt: skip
     before = path.server.counters().get("IcmpMsgOutType3", 0)
     payloads = {
-        ICMP: struct.pack(">BBHHH", 8, 0, 0xFFFF - 0x0800, 0, 0),
+        ICMP: ECHO,
         IPIP: _udp_in_ip(),
         GRE: struct.pack(">HH", 0, 0x0800) + _udp_in_ip(),
         UDPLITE: struct.pack(">HHHH", 6638, WRAPPED, 8, _lite_checksum()),
@@ -174,16 +194,27 @@ def test_unreachables_about_other_protocols_are_never_reported(live: Live, path:
         subprocess.run(["modprobe", "-r", module], check=True)
 
 
+def _send_unanswerable_and_ping() -> None:
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+            raw.sendto(_udp_in_ip("192.0.2.7", SUPPRESSED), (SERVER["ipv4"], 0))
+        _send_raw(ICMP, ECHO)
+    finally:
+        os.sched_setaffinity(0, processors)
+
+
 def _send_raw(protocol: int, payload: bytes) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol) as raw:
         raw.sendto(payload, (SERVER["ipv4"], 0))
 
 
-def _udp_in_ip() -> bytes:
-    """An IPv4 packet with a UDP datagram to WRAPPED."""
-    ends = socket.inet_aton("10.11.1.2") + socket.inet_aton(SERVER["ipv4"])
+def _udp_in_ip(source: str = "10.11.1.2", port: int = WRAPPED) -> bytes:
+    """An IPv4 packet with a UDP datagram."""
+    ends = socket.inet_aton(source) + socket.inet_aton(SERVER["ipv4"])
     header = struct.pack(">BBHHHBBH", 0x45, 0, 28, 0, 0, 64, socket.IPPROTO_UDP, 0) + ends
-    return header + struct.pack(">HHHH", 6638, WRAPPED, 8, 0)
+    return header + struct.pack(">HHHH", 6638, port, 8, 0)
 
 
 def _lite_checksum() -> int:

@@ -7,8 +7,9 @@ from typing import Any
 from tests.unit.build import COOKIES, at
 from tracer.events import Holder, NetnsInfo, SocketView
 from tracer.parts import Netns, Process
+from tracer.sockets.detail import Detail, Memory
 from tracer.sockets.listing import Lister, Look
-from tracer.sockets.model import Detail, Facts, Group, Listed, Memory
+from tracer.sockets.model import Facts, Group, Listed
 
 MEMORY = Memory(0, 212992, 0, 212992, 0, 0, 0, 0)
 LINKS = ((1, "lo"), (2, "eth0"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.netlink_samples import SOCKETS4, SOCKETS6
 from tracer.events import TCP_CLOSE, TCP_ESTABLISHED, SocketView
-from tracer.sockets.model import Memory
+from tracer.sockets.detail import Memory
 from tracer.system import sockets
 from tracer.system.netlink import NetlinkError, parse_messages
 from tracer.system.sockets import parse_diag, parse_proc, udp_sockets

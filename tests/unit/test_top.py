@@ -30,7 +30,7 @@ from tracer.link import Linker
 from tracer.render.escape import cut, width
 from tracer.render.top import KEYS, jsonl, plain
 from tracer.select import selection_of
-from tracer.sockets.model import Detail
+from tracer.sockets.detail import Detail
 from tracer.targets import TargetSet
 from tracer.top.consume import Top
 from tracer.top.display import Display

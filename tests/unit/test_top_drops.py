@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from tests.unit.build import sock
-from tracer.sockets.model import Detail
+from tracer.sockets.detail import Detail
 from tracer.system import drops
 from tracer.system.drops import DropReader
 from tracer.system.netns import Doors

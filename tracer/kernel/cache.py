@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,6 +52,8 @@ def write(key: str, content: bytes) -> None:
 
 def _replace(path: Path, data: bytes) -> None:
     """Whole or not at all, for another start may read it at this moment."""
+    import tempfile  # only now: a start that finds what it needs does not wait for it
+
     handle, temporary = tempfile.mkstemp(dir=DIRECTORY)
     try:
         with open(handle, "wb") as file:

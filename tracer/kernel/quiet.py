@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+
+_MOST = 1 << 20
+"""Bytes of what was printed."""
 
 
 class Captured:
@@ -18,20 +19,15 @@ class Captured:
 
 @contextmanager
 def captured_stderr() -> Iterator[Captured]:
-    """Send file descriptor 2 to a temporary file for the block's duration."""
+    """Send file descriptor 2 to a file in memory for the block's duration."""
     captured = Captured()
     sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield captured
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            captured.text = _read(sink)
-
-
-def _read(sink: IO[bytes]) -> str:
-    sink.seek(0)
-    return sink.read(1 << 20).decode("utf-8", "replace")
+    saved, sink = os.dup(2), os.memfd_create("stderr")
+    try:
+        os.dup2(sink, 2)
+        yield captured
+    finally:
+        os.dup2(saved, 2)
+        captured.text = os.pread(sink, _MOST, 0).decode("utf-8", "replace")
+        os.close(saved)
+        os.close(sink)

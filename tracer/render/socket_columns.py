@@ -10,7 +10,8 @@ from tracer.addresses import ANY6, is_any
 from tracer.render.escape import KEEP, line, name
 from tracer.render.phrases import namespace, process
 from tracer.sockets.accepts import BEFORE, STATES, from_whom, reach
-from tracer.sockets.model import Joined, Listed, Memory, Need
+from tracer.sockets.detail import Memory
+from tracer.sockets.model import Joined, Listed, Need
 from tracer.summary import many
 
 UNKNOWN = "?"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from tracer.events import Holder, NetnsInfo
 from tracer.parts import Netns, Process
+from tracer.sockets.detail import Detail
 from tracer.sockets.facts import FactsOf
-from tracer.sockets.model import Detail, Facts, Listed, Place, Reuseport
+from tracer.sockets.model import Facts, Listed, Place, Reuseport
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tracer.events import Family, SocketView
 from tracer.frozen import frozen
 from tracer.match import is_connected
 from tracer.parts import Netns, Process, Socket, port_origin
+from tracer.sockets.detail import Detail
 
 
 class Need(Flag):
@@ -28,31 +29,6 @@ class Need(Flag):
     CONTAINERS = auto()
     """Those in its network namespace: a look at every process."""
     ALL = MEMORY | FACTS | OWNERS | CONTAINERS
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """A socket's buffers in bytes, in the order of SK_MEMINFO_* and of ss's skmem."""
-
-    rmem_alloc: int
-    rcvbuf: int
-    wmem_alloc: int
-    sndbuf: int
-    fwd_alloc: int
-    wmem_queued: int
-    optmem: int
-    backlog: int
-
-
-@frozen
-class Detail:
-    """A socket of a dump with its queues in bytes; ``drops`` and ``memory`` None: not told."""
-
-    view: SocketView
-    rx: int
-    tx: int
-    drops: int | None = None
-    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)

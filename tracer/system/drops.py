@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from tracer.sockets.model import Detail
+from tracer.sockets.detail import Detail
 from tracer.system.netns import Doors
 from tracer.system.sockets import read_details
 from tracer.top.drops import Reading

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from tracer.events import SocketView
-from tracer.sockets.model import Detail, Memory
+from tracer.sockets.detail import Detail, Memory
 from tracer.system.endpoints import socket_view
 from tracer.system.netlink import (
     NETLINK_SOCK_DIAG,

@@ -28,7 +28,7 @@ from tracer.events import (
 from tracer.incident import Incident
 from tracer.link import IncidentUpdate, Linker
 from tracer.lru import Lru
-from tracer.sockets.model import Detail
+from tracer.sockets.detail import Detail
 from tracer.targets import TargetSet
 from tracer.timefmt import Anchor
 from tracer.top.drops import Drops, Reader

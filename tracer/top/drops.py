@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tracer.sockets.model import Detail
+from tracer.sockets.detail import Detail
 from tracer.summary import many
 from tracer.top.meter import Meter
 from tracer.top.model import NOT_KNOWN, DropId, Figure

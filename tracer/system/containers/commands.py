@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -55,6 +54,8 @@ class Command:
             return None, NOT_INSTALLED
         if spec.startswith("-"):
             return None, "not asked"
+        import subprocess  # only now: few starts ask, and each would wait for it
+
         try:
             done = subprocess.run(
                 [self.program, *self.words[1:], spec],
