@@ -9,9 +9,7 @@ from tracer.causes import Cause
 from tracer.events import Datagram
 from tracer.frozen import frozen
 from tracer.match import Mismatch
-from tracer.parts import Json, SetBy, time_json
-from tracer.parts import Netns as Netns
-from tracer.parts import Socket as Socket
+from tracer.parts import Json, Netns, SetBy, Socket, time_json
 
 SCHEMA = 1
 

@@ -40,11 +40,12 @@ from tracer.events import (
     Translation,
 )
 from tracer.frozen import frozen
-from tracer.incident import Incident, Netns, Socket
+from tracer.incident import Incident
 from tracer.inhabitants import Inhabitants
 from tracer.judge import Judge, Verdict
 from tracer.namespaces import Namespaces, same_netns
 from tracer.origin import OriginFinder
+from tracer.parts import Netns, Socket
 from tracer.select import Selection
 from tracer.silence import NetnsSilence, Silence
 from tracer.socktable import Ends, SocketTable

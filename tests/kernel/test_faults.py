@@ -237,6 +237,8 @@ def test_killed_it_leaves_nothing_behind(
     """No program, map or kprobe, nothing pinned; its recording says that it has no end; and the
     other trace goes on."""
     assert objects().programs > before.programs
+    # What a trace that has just begun has seen is written within a second.
+    wait_for(lambda: any(part.stat().st_size for part in second.parts()), "a recording begun")
     second.stop(signal.SIGKILL)
     wait_for(lambda: objects() == before, lambda: f"{before}: {objects()}")
     goes_on(live, box, 8215)
