@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
@@ -91,7 +91,7 @@ def test_without_room_for_a_thread_it_is_read_when_it_is_asked_for(
     def no_room(thread: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(symbols.Thread, "start", no_room)
+    monkeypatch.setattr(Thread, "start", no_room)
     names = CallerNames(kallsyms)
     names.expect([0xFFFFFFFF81A20123])
     assert names(0xFFFFFFFF81A20123) == "__udp4_lib_rcv"
