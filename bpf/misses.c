@@ -35,8 +35,8 @@ static __always_inline bool was_full(u64 now) {
 }
 
 // What renewing the evidence of misses that go on all the time can cost user space: so many a second,
-// of all processors and four-tuples together. What is not renewed is counted, and loses nothing that
-// a change of the port's sockets would not have sent at once.
+// of all processors and four-tuples together. The others are counted, and a change of their port's
+// sockets still has their evidence sent at once.
 #define RENEWALS_A_SECOND 64ULL
 #define RENEWAL_NS (1000000000ULL / RENEWALS_A_SECOND)
 
