@@ -228,6 +228,7 @@ class Linker:
                     self._tell(event)
             case Counters():
                 self._silence.read(event)
+                self._targets.counted(event)
             case Expired():
                 self._counts.expire(event.before)
             case NetnsInfo():

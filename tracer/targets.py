@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tracer.events import NetnsContainers, TargetChange
+from tracer.events import Counters, NetnsContainers, TargetChange
 from tracer.namespaces import same_netns
 
 ALL = "all"
@@ -39,6 +39,8 @@ class TargetSet:
         containers: Iterable[str] = (),
     ) -> None:
         self._fixed = frozenset(inums)
+        self._cookies: dict[int, int] = {}
+        """Of those fixed; their numbers are others' when they are deleted."""
         self._following = following
         self._containers = frozenset(containers)
         self._stays: list[_Stay] = []
@@ -64,6 +66,12 @@ class TargetSet:
         del self._stays[:-LIMIT]
         return True
 
+    def counted(self, reading: Counters) -> None:
+        """Take in a reading of a namespace's counters: the first one of a number is of the
+        namespace that was asked for, since there is one of each when a trace begins."""
+        if reading.inum in self._fixed:
+            self._cookies.setdefault(reading.inum, reading.cookie)
+
     def inhabited(self, event: NetnsContainers) -> bool:
         """Take in which containers are in a namespace; returns whether it came to these by that."""
         asked = any(container.id in self._containers for container in event.containers)
@@ -79,7 +87,9 @@ class TargetSet:
 
     def has(self, inum: int, cookie: int, when: int | None = None) -> bool:
         """Whether a namespace is among them; ``when``: it was at that time (monotonic ns)."""
-        if self.everything or inum in self._fixed:
+        if self.everything:
+            return True
+        if inum in self._fixed and same_netns(self._cookies.get(inum, 0), cookie):
             return True
         return any(
             stay.inum == inum

@@ -364,6 +364,19 @@ def test_a_namespace_number_reused(live: Live) -> None:
             assert incident["cause"] == "no-socket"
 
 
+def test_a_target_is_a_namespace_and_not_its_number(live: Live, tmp_path: Path) -> None:
+    with Namespace("old") as old:
+        trace = Live(tmp_path, "-N", old.name)
+        old.udp().sendto(b"asked for", (LO, 7562))
+        trace.incident(dport=7562)
+    with _with_number(old.inum) as new:
+        new.udp().sendto(b"of another", (LO, 7563))
+        cookie = live.incident(dport=7563)["netns"]["cookie"]
+        trace.stop()
+    # Before Linux 5.12 a namespace has no cookie: the number is all there is to go by.
+    assert len(trace.incidents(dport=7563)) == (cookie is None)
+
+
 @contextmanager
 def _with_number(inum: int) -> Iterator[Namespace]:
     """A new namespace with this inode number, which the kernel gives again once it is free."""

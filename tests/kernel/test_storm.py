@@ -66,6 +66,7 @@ def storm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storm]:
     with Namespace("storm") as shown, Namespace("scan") as other:
         trace = Live(tmp_path_factory.mktemp("storm"), "-N", shown.name)
         yield Storm(trace, shown, other)
+        trace.stop()
 
 
 def test_every_repeat_is_counted(storm: Storm) -> None:

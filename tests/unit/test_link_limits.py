@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.unit.build import (
     BOX,
+    COOKIES,
     HOST,
     OTHER,
     close,
     connect,
     count,
+    counters,
     end,
     error,
     gram,
@@ -112,6 +116,20 @@ def test_targets_select_by_receiver_origin_and_told() -> None:
     assert selected({OTHER, HOST}, *events) == 1
     told = error(10_000.1, sock("10.0.0.9:4000", "10.0.0.1:53", inode=12, netns=OTHER))
     assert selected({OTHER}, *events, told) == 1
+
+
+def test_a_target_is_the_namespace_that_had_the_number_first() -> None:
+    another = replace(miss(20_000, DATAGRAM, netns=BOX), netns_cookie=8)
+    told = incidents(
+        counters(1, netns=BOX, UdpNoPorts=0),
+        miss(10_000, DATAGRAM, netns=BOX),
+        counters(15_000, netns=BOX),  # it is gone
+        counters(15_001, netns=BOX, cookie=8, UdpNoPorts=0),
+        another,
+        linker=Linker(frozenset({BOX})),
+    )
+    assert [incident.netns.cookie for incident in told] == [COOKIES[BOX]]
+    assert selected({BOX}, another) == 1  # nothing tells what was asked for
 
 
 def test_what_targets_leave_out_is_not_in_the_totals() -> None:

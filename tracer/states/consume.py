@@ -16,6 +16,7 @@ from tracer.events import (
     Call,
     Clock,
     Close,
+    Counters,
     Created,
     End,
     Event,
@@ -158,6 +159,8 @@ class Transitions:
                 self._anchor = Anchor.of(event)
             case NetnsInfo():
                 self._namespaces.learn(event)
+            case Counters():
+                self._targets.counted(event)
             case NetnsContainers():
                 self._namespaces.inhabited(event)
                 self._targets.inhabited(event)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tracer.counts import MissCounts, MissKey, key_of
 from tracer.events import (
     Clock,
+    Counters,
     End,
     Event,
     Expired,
@@ -163,6 +164,8 @@ class Top:
                     self._errors.add(id_of_view(event.socket), 1)
             case NetnsInfo():
                 self._namespaces.put(event.inum, event)
+            case Counters():
+                self._targets.counted(event)
             case NetnsContainers():
                 self._targets.inhabited(event)
             case TargetChange():
