@@ -100,95 +100,143 @@ def watched(*arguments: str) -> Iterator[Watched]:
         tracer.trace.stop()
 
 
-def storm(options: argparse.Namespace) -> bool:
+@dataclass(frozen=True)
+class Counted:
+    """Misses made and told, and what that took. ``no_ports``: by the kernel's count, which is less
+    than what was sent if loopback had no room; ``unkept``: said to be lost altogether; ``over_s``:
+    until all was told, ``used_s`` of it the tracer's processor time."""
+
+    tracer: Watched
+    four_tuples: int
+    sent: int
+    no_ports: int
+    counts: tuple[int, ...]
+    unkept: int
+    used_s: float
+    over_s: float
+
+    @property
+    def unaccounted(self) -> int:
+        """How many are neither told nor said to be lost, or told twice."""
+        return abs(self.no_ports - sum(self.counts) - self.unkept)
+
+    @property
+    def good(self) -> bool:
+        """Every miss is accounted for; where nothing was lost, each with its four-tuple."""
+        each = (self.sent // self.four_tuples,) * self.four_tuples
+        lossless = self.no_ports == self.sent and not self.unkept
+        return not self.unaccounted and (self.counts == each or not lossless)
+
+    def rows(self) -> list[list[object]]:
+        """As they are shown."""
+        return [
+            ["sent", f"{self.sent:,}"],
+            ["NoPorts", f"{self.no_ports:,}"],
+            ["told", f"{sum(self.counts):,} in {len(self.counts):,} incidents"],
+            ["said to be lost altogether", f"{self.unkept:,}"],
+            ["the tracer's processor time",
+             f"{self.used_s:.1f} s of {self.over_s:.0f} s until all was told"],
+        ]  # fmt: skip
+
+
+def storm(misses: int, four_tuples: int) -> Counted:
     """Misses over some four-tuples as fast as can be: are all counts exact?"""
+    return _shot([(LO, 1000 + number) for number in range(four_tuples)], misses)
+
+
+def scan(ports: int) -> Counted:
+    """As many four-tuples as ports: is all that is not told said to be missing?"""
+    return _shot([(f"127.0.{n // 60000}.1", 1000 + n % 60000) for n in range(ports)], ports)
+
+
+def _shot(ends: list[tuple[str, int]], misses: int) -> Counted:
+    """Volleys of a datagram to each of these, so many in all."""
     with Namespace("storm") as space, watched() as tracer:
-        volley = Volley((LO, 1000 + number) for number in range(options.four_tuples))
-        sender = space.udp(bind=(LO, 999))
+        volley, sender = Volley(ends), space.udp(bind=(LO, 999))
         began, used = time.monotonic(), tracer.processor()
         sent = 0
-        while sent < options.misses:
+        while sent < misses:
             sent += volley.send(sender)
             tracer.look()
-        took = time.monotonic() - began
-        settled(tracer, sent)
-        used, over = tracer.processor() - used, time.monotonic() - began
-        counts = [incident["count"] for incident in tracer.trace.incidents()]
-        exact = counts == [sent // options.four_tuples] * options.four_tuples
-        rows = [
-            ["sent", f"{sent:,} over {options.four_tuples:,} four-tuples in {took:.0f} s"],
-            ["NoPorts", f"{space.counters()['UdpNoPorts']:,}"],
-            ["told", f"{sum(counts):,} in {len(counts):,} incidents"],
-            ["the tracer's processor time", f"{used:.1f} s of {over:.0f} s until all was told"],
-        ]
-        show("storm", rows, tracer)
-    return exact and sent == sum(counts)
+        time.sleep(1)  # for the last of them to be received
+        no_ports = space.counters()["UdpNoPorts"]
+        settled(tracer, no_ports)
+        return Counted(
+            tracer,
+            len(ends),
+            sent,
+            no_ports,
+            tuple(incident["count"] for incident in tracer.trace.incidents()),
+            lost(tracer.trace).get("uncounted", 0),
+            tracer.processor() - used,
+            time.monotonic() - began,
+        )
 
 
-def scan(options: argparse.Namespace) -> bool:
-    """As many four-tuples as ports: is all that is not told said to be missing?"""
-    with Namespace("scan") as space, watched() as tracer:
-        ends = [(f"127.0.{n // 60000}.1", 1000 + n % 60000) for n in range(options.ports)]
-        used = tracer.processor()
-        sent = Volley(ends).send(space.udp(bind=(LO, 999)))
-        settled(tracer, sent)
-        used = tracer.processor() - used
-        unkept = lost(tracer.trace).get("uncounted", 0)
-        told = tracer.counted()
-        rows = [
-            ["sent", f"{sent:,}, each to another end"],
-            ["NoPorts", f"{space.counters()['UdpNoPorts']:,}"],
-            ["told", f"{told:,} in {len(tracer.trace.incidents()):,} incidents"],
-            ["said to be lost altogether", f"{unkept:,}"],
-            ["the tracer's processor time", f"{used:.1f} s"],
-        ]
-        show("scan", rows, tracer)
-    return told + unkept == sent
-
-
-def settled(tracer: Watched, sent: int) -> None:
-    """Wait until nothing more is told: all of it, or all that was not lost."""
+def settled(tracer: Watched, misses: int) -> None:
+    """Wait until nothing more is told: all misses, or all that were not lost."""
 
     def all_told() -> bool:
         tracer.look()
-        return tracer.counted() + lost(tracer.trace).get("uncounted", 0) >= sent
+        return tracer.counted() + lost(tracer.trace).get("uncounted", 0) >= misses
 
-    wait_for(all_told, lambda: f"{sent} misses told; {tracer.counted()} are")
+    wait_for(all_told, lambda: f"{misses} misses told; {tracer.counted()} are")
     tracer.look(always=True)
 
 
-def soak(options: argparse.Namespace) -> bool:
+@dataclass(frozen=True)
+class Soaked:
+    """What came and went, and what is left of it: BPF objects that the tracer has had at its start
+    and has still (``kept``), and others that outlive it (``left``)."""
+
+    tracer: Watched
+    duration: int
+    visits: int
+    sent: int
+    told: int
+    kept: bool
+    left: bool
+
+    @property
+    def quarters_mb(self) -> tuple[float, float]:
+        """The median of the resident memory in the third quarter, and in the last."""
+        seen = self.tracer.seen
+        third, last = seen[len(seen) // 2 : len(seen) * 3 // 4], seen[len(seen) * 3 // 4 :]
+        return middle_of(third), middle_of(last)
+
+    @property
+    def good(self) -> bool:
+        """Every miss is told, nothing grows, and nothing stays behind."""
+        third, last = self.quarters_mb
+        files = [count for _, _, count in self.tracer.seen]
+        steady = last - third <= GROWTH_MB and files[-1] <= files[0] + 1
+        return self.told == self.sent and self.kept and not self.left and steady
+
+    def rows(self) -> list[list[object]]:
+        """As they are shown."""
+        third, last = self.quarters_mb
+        return [
+            ["namespaces and processes", f"{self.visits:,} in {self.duration} s"],
+            ["misses", f"{self.sent:,} sent, {self.told:,} told"],
+            ["resident memory, MB: third quarter, last quarter", f"{third:.1f}, {last:.1f}"],
+            ["BPF objects", f"{'as at the start' if self.kept else 'others'}, then "
+                            f"{'some are left' if self.left else 'all gone'}"],
+        ]  # fmt: skip
+
+
+def soak(duration: int) -> Soaked:
     """Namespaces and processes that come, miss and go: does anything grow, or stay behind?"""
     before = objects()
     with watched() as tracer:
         mine = objects()
         sent = visits = 0
-        while time.monotonic() - tracer.began < options.duration:
+        while time.monotonic() - tracer.began < duration:
             sent += visit()
             visits += 1
             tracer.look()
         settled(tracer, sent)
-        told = tracer.counted()
-        kept = objects() == mine
-        middle, last = (middle_of(tracer.seen[half]) for half in halves(len(tracer.seen)))
-        rows = [
-            ["namespaces and processes", f"{visits:,} in {options.duration} s"],
-            ["misses", f"{sent:,} sent, {told:,} told"],
-            ["resident memory, MB: third quarter, last quarter", f"{middle:.1f}, {last:.1f}"],
-            ["the tracer's processor time", f"{tracer.processor():.1f} s"],
-        ]
-        show("soak", rows, tracer)
-        files = [count for _, _, count in tracer.seen]
-    left = objects() != before
-    print(f"BPF objects: {'as at the start' if kept else 'others'}, then "
-          f"{'some are left' if left else 'all gone'}")  # fmt: skip
-    steady = last - middle <= GROWTH_MB and files[-1] <= files[0] + 1
-    return told == sent and kept and not left and steady
-
-
-def halves(samples: int) -> tuple[slice, slice]:
-    """The third quarter of a run, and the last."""
-    return slice(samples // 2, samples * 3 // 4), slice(samples * 3 // 4, samples)
+        told, kept = tracer.counted(), objects() == mine
+    return Soaked(tracer, duration, visits, sent, told, kept, objects() != before)
 
 
 def middle_of(seen: list[tuple[float, float, int]]) -> float:
@@ -206,32 +254,26 @@ def visit() -> int:
     return VISITORS_MISSES + 11
 
 
-def show(what: str, rows: list[list[str]], tracer: Watched) -> None:
-    """Print a table of figures."""
-    print(tabulate([*rows, *tracer.rows()], headers=[what, "figure"], tablefmt="simple"))
-
-
 def main(arguments: list[str]) -> int:
     """Exit status 0 when all is exact and nothing grows."""
     parser = argparse.ArgumentParser(prog="scripts/stress")
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for kind, options in OPTIONS.items():
+    for kind, (_, options) in KINDS.items():
         sub = kinds.add_parser(kind)
         for name, default in options.items():
             sub.add_argument(name, type=int, default=default)
-    chosen = parser.parse_args(arguments)
-    return 0 if KINDS[chosen.kind](chosen) else 1
+    chosen = vars(parser.parse_args(arguments))
+    kind = chosen.pop("kind")
+    result = KINDS[kind][0](**chosen)
+    rows = [*result.rows(), *result.tracer.rows()]
+    print(tabulate(rows, headers=[kind, "figure"], tablefmt="simple"))
+    return 0 if result.good else 1
 
 
-OPTIONS = {
-    "storm": {"--misses": 1_000_000, "--four-tuples": 1000},
-    "scan": {"--ports": 100_000},
-    "soak": {"--duration": 3600},
-}
-KINDS: dict[str, Callable[[argparse.Namespace], bool]] = {
-    "storm": storm,
-    "scan": scan,
-    "soak": soak,
+KINDS: dict[str, tuple[Callable[..., Counted | Soaked], dict[str, int]]] = {
+    "storm": (storm, {"--misses": 1_000_000, "--four-tuples": 1000}),
+    "scan": (scan, {"--ports": 100_000}),
+    "soak": (soak, {"--duration": 3600}),
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 INSTRUCTIONS, MILLIONS, SECONDS, MEGABYTES = "instructions", "million instructions", "s", "MB"
+COUNT = "count"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from bench.figures import Figure
 
 LISTING, TAKES = "listing of 100,000 sockets", "million instructions"
 LIKE_SS = "udptrace sockets, ss -nua's columns"
+STORM, SHOT, SCAN = "storm", "a million misses, 1,000 four-tuples", "a scan of 100,000 ports"
 
 FIXED = {
     ("received datagram", "udptrace", "added on its path"): 850,
@@ -16,6 +17,9 @@ FIXED = {
     ("received datagram", "udptrace --lookups off", "added on its path"): 10,
     ("miss", "100", "added to a first one"): 60_000,
     ("miss", "100 of other ports", "added to a first one"): 60_000,
+    (STORM, SHOT, "neither told nor said to be lost"): 0,
+    (STORM, SCAN, "neither told nor said to be lost"): 0,
+    (STORM, SHOT, "million instructions a second"): 150,
     ("start up to attaching, natively", "all, cold", "figure"): 0.7,
     ("start up to attaching, natively", "peak memory", "figure"): 130,
     ("report", "1,000,000 events", "took"): 20,

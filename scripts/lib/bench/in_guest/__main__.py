@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from bench import figures
-from bench.in_guest import latency, listing, misses, received, start
+from bench.in_guest import latency, listing, misses, received, start, storms
 
 TOPICS = {
     "start": start.figures,
@@ -17,6 +17,7 @@ TOPICS = {
     "received": received.figures,
     "misses": misses.figures,
     "verdicts": latency.figures,
+    "storm": storms.figures,
     "listing": listing.figures,
 }
 
