@@ -53,11 +53,14 @@ static __always_inline bool may_renew(u64 now) {
     return true;
 }
 
-// Whether what is known of a miss that repeats is too old. One that comes after a pause is sent like
-// a first one, for no count told of it meanwhile; there is a budget for the others.
-static __always_inline bool is_stale(const struct miss_count *count, u64 last, u64 now) {
-    if (now < count->streamed_ns + RESTREAM_NS)
-        return false;
+// Whether the evidence sent of a miss is of the port's sockets as they are.
+static __always_inline bool is_known(const struct miss_count *count, u32 generation) {
+    return count->streamed_ns && count->generation == generation;
+}
+
+// Whether what is known of a miss that repeats is old, and to be renewed. One that comes after a pause
+// is sent like a first one, for no count told of it meanwhile; there is a budget for the others.
+static __always_inline bool is_stale(u64 last, u64 now) {
     return now >= last + RESTREAM_NS || may_renew(now);
 }
 
@@ -68,6 +71,7 @@ static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length
                                        struct miss_totals *totals, char *ifname) {
     u32 generation = read_generation(key->netns, key->dport);
     struct miss_count *count = misses.lookup(key);
+    bool known;
     u64 last;
     if (!count) {
         struct miss_count fresh = {.since_ns = now, .length = length};
@@ -86,9 +90,12 @@ static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length
     count->last_ns = now;
     totals->since_ns = count->since_ns;
     totals->total = count->total;
+    known = is_known(count, generation);
+    if (known && now < count->streamed_ns + RESTREAM_NS)
+        return false;
     if (totals->total > 1 && was_full(now))
         return false;
-    if (count->streamed_ns && count->generation == generation && !is_stale(count, last, now))
+    if (known && !is_stale(last, now))
         return false;
     read_ifname(skb, dev, key->ifindex, ifname);
     __builtin_memcpy(count->ifname, ifname, IFNAME_BYTES);

@@ -31,10 +31,10 @@ static __always_inline void send_received(struct miss_key *key, const struct inc
 }
 
 // What came over loopback was sent by this netns, where the probe on the sending function saw it.
-static __always_inline bool is_from_outside(u64 skb, u64 *dev, struct miss_key *key) {
+static __always_inline bool is_from_outside(u64 skb, u64 *dev, u32 *ifindex) {
     LOAD(*dev, SK_BUFF, skb, OFF_SKB_DEV);
-    LOAD(key->ifindex, NET_DEVICE, *dev, OFF_DEV_IFINDEX);
-    return key->ifindex != LOOPBACK_IFINDEX;
+    LOAD(*ifindex, NET_DEVICE, *dev, OFF_DEV_IFINDEX);
+    return *ifindex != LOOPBACK_IFINDEX;
 }
 
 static __always_inline int report_received(struct incoming *icmp, u64 dev, struct miss_key *key,
@@ -65,7 +65,9 @@ static __always_inline struct incoming *begin_incoming(u16 family, u64 skb) {
 }
 
 // skb->data is at the datagram quoted, the network header is the ICMP's own.
-static __always_inline void read_outside(struct incoming *icmp, struct miss_key *key) {
+static __always_inline void read_outside(struct incoming *icmp, u32 ifindex, struct miss_key *key) {
+    __builtin_memset(key, 0, sizeof(*key)); // not of what came over loopback, which is most of it
+    key->ifindex = ifindex;
     read_incoming(icmp);
     icmp->layout.network = icmp->layout.data - icmp->layout.head;
     key->icmp_type = icmp->type;
@@ -75,12 +77,12 @@ static __always_inline void read_outside(struct incoming *icmp, struct miss_key 
 // udp_err(skb, info)
 int icmp_error_enter(struct pt_regs *ctx) {
     struct incoming *icmp = begin_incoming(AF_INET_, PT_REGS_PARM1(ctx));
-    struct miss_key key = {};
+    struct miss_key key;
     u64 dev = 0;
-    u32 length = 0;
-    if (!icmp || !is_from_outside(icmp->skb, &dev, &key))
+    u32 ifindex = 0, length = 0;
+    if (!icmp || !is_from_outside(icmp->skb, &dev, &ifindex))
         return 0;
-    read_outside(icmp, &key);
+    read_outside(icmp, ifindex, &key);
     if (!is_wanted(key.icmp_type, key.icmp_code) || !read_datagram(&icmp->layout, &key, &length))
         return 0;
     return report_received(icmp, dev, &key, length);
@@ -89,16 +91,16 @@ int icmp_error_enter(struct pt_regs *ctx) {
 // udpv6_err, __udp6_lib_err(skb, opt, type, code, ...): the same.
 int icmp6_error_enter(struct pt_regs *ctx) {
     struct incoming *icmp = begin_incoming(AF_INET6_, PT_REGS_PARM1(ctx));
-    struct miss_key key = {};
+    struct miss_key key;
     u64 dev = 0;
-    u32 length = 0;
+    u32 ifindex = 0, length = 0;
     if (!icmp)
         return 0;
     icmp->type = PT_REGS_PARM3(ctx);
     icmp->code = PT_REGS_PARM4(ctx);
-    if (!is_from_outside(icmp->skb, &dev, &key))
+    if (!is_from_outside(icmp->skb, &dev, &ifindex))
         return 0;
-    read_outside(icmp, &key);
+    read_outside(icmp, ifindex, &key);
     if (!is_wanted6(key.icmp_type) || !read_datagram6(&icmp->layout, &key, &length))
         return 0;
     return report_received(icmp, dev, &key, length);
