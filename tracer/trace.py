@@ -6,7 +6,7 @@ the same points and shows exactly what the live trace showed.
 
 from __future__ import annotations
 
-import platform
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -203,15 +203,16 @@ class Trace:
 
     def _header(self) -> Header:
         clock = self._clock = self._machine.clock()
+        system = os.uname()
         return Header(
             time=clock.time,
             format=FORMAT,
             tool="udptrace",
             version=__version__,
-            host=platform.node(),
+            host=system.nodename,
             boot_id=boot_id(),
-            kernel=platform.release(),
-            machine=platform.machine(),
+            kernel=system.release,
+            machine=system.machine,
             argv=self._plan.argv,
             targets=self._plan.targets.inums,
             target_names=self._plan.targets.names,

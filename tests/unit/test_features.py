@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
-import platform
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +52,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(initial, "NAMESPACES", tmp_path / "ns")
     monkeypatch.setattr(features, "why_unattached", lambda: None)
     made.hold(ALL)
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    be(monkeypatch, "Linux", "x86_64")
     return made
+
+
+def be(monkeypatch: pytest.MonkeyPatch, system: str, processor: str) -> None:
+    """Have the machine call itself that."""
+    names = os.uname_result((system, "host", "6.12", "#1", processor))
+    monkeypatch.setattr(os, "uname", lambda: names)
 
 
 def test_a_healthy_machine(machine: Machine) -> None:
@@ -63,13 +68,13 @@ def test_a_healthy_machine(machine: Machine) -> None:
 
 
 def test_another_architecture(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    be(monkeypatch, "Linux", "aarch64")
     with pytest.raises(StartError, match="this is aarch64 Linux: a recording can still be"):
         features.check()
 
 
 def test_another_system(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    be(monkeypatch, "Darwin", "x86_64")
     assert features.architecture().status == "broken"
 
 

@@ -6,7 +6,6 @@ import ctypes
 import errno
 import math
 import os
-import platform
 import resource
 import struct
 from collections.abc import Iterator
@@ -67,11 +66,12 @@ def preconditions() -> Iterator[Finding]:
 
 def architecture() -> Finding:
     """Linux on a processor whose calling convention the probes know."""
-    here = platform.machine()
-    if platform.system() != "Linux" or here != "x86_64":
+    machine = os.uname()
+    here = machine.machine
+    if machine.sysname != "Linux" or here != "x86_64":
         return broken(
             "architecture",
-            f"udptrace is tested on x86-64 Linux only, and this is {here} {platform.system()}",
+            f"udptrace is tested on x86-64 Linux only, and this is {here} {machine.sysname}",
             "a recording can still be replayed here: udptrace replay FILE",
             machine=here,
         )
