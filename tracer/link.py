@@ -338,11 +338,21 @@ class Linker:
         return None
 
     def _fate(self, event: IcmpFate) -> None:
-        """Microseconds after its miss, so it is among the latest still settling."""
-        for episode in reversed(self._episodes.settling):
+        """Microseconds after its miss, so it is among the latest: those still settling, unless the
+        processor between the two was taken away for long."""
+        for episode in reversed(self._recent):
             if episode.miss.time == event.miss:
                 episode.fate = event.status
+                if episode.verdict is not None and episode.joined is None:
+                    self._left_late(episode)
                 return
+
+    def _left_late(self, episode: Episode) -> None:
+        """Take back that the only miss of a key was told to nobody; of more, counts tell."""
+        key, since = episode.key, episode.miss.since
+        if episode.fate == "sent" and self._counts.credited(key, since) == 1:
+            episode.unsent += self._counts.credit_unsent(key, since, 0)
+        self._changed(episode)
 
     def _completed(self, dump: PortDump) -> None:
         """What was read for a miss, which waits for all that happened until then."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.kernel.live import Live
+from tests.kernel.live import Live, wait_for
 from tests.kernel.net import Namespace, arrival
 from tests.kernel.routed import FAMILIES, NUMBERS, RECEIVERS, SERVER, Path, routed
 from tracer.events import Family
@@ -127,6 +127,15 @@ def test_rejected(
     family: Family,
 ) -> None:
     """In FORWARD, INPUT and OUTPUT, by nft and by both iptables, with either code."""
+    # Of 36 at once, on a machine that stands still now and then, one may be told before its ICMP
+    # has left.
+    wait_for(
+        lambda: any(
+            incident["icmp"]["status"] == "sent"
+            for incident in live.incidents(dport=rule.port, family=family)
+        ),
+        "an ICMP that has left",
+    )
     incident = live.incident(dport=rule.port, family=family)
     assert incident["cause"] == "rejected"
     assert incident["certain"] is True, incident["caveats"]

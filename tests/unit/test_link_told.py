@@ -182,6 +182,17 @@ def test_the_icmps_fate() -> None:
     assert fated(probes=("sk_error_report",)).icmp.status == "attempted"
 
 
+def test_a_fate_that_comes_late_is_told_late() -> None:
+    """A virtual processor can be taken away between a miss and its ICMP."""
+    trace: list[Event] = [header(probes=SENDS), MISS, tick(1500)]
+    late = IcmpFate(at(1600), MISS.time, "sent")
+    told = updates([*trace, late, end(5000)])
+    assert [update.incident.icmp.status for update in told] == ["suppressed", "sent"]
+    assert [update.incident.untold for update in told] == [1, 0]
+    other = IcmpFate(at(1600), MISS.time - 1, "sent")
+    assert len(updates([*trace, other, end(5000)])) == 1
+
+
 def test_another_misss_fate_is_not_its() -> None:
     assert fated(IcmpFate(at(1000.01), MISS.time - 1, "sent")).icmp.status == "suppressed"
 
@@ -234,6 +245,13 @@ def test_an_icmp_on_its_way_at_the_reading_is_put_right() -> None:
     early = count(3000, DATAGRAM, 17, since=1000, last=2900, sent=16)
     late = count(4000, DATAGRAM, 17, since=1000, last=2900, sent=17)
     assert untold(MISS, fate("sent"), early, late) == [(17, 0, True)]
+
+
+def test_a_late_fate_takes_nothing_from_the_kernels_count() -> None:
+    repeats = count(3000, DATAGRAM, 17, since=1000, last=2900, sent=6)
+    late = replace(fate("sent"), time=at(3500))
+    assert untold(MISS, tick(1500), late, repeats) == [(17, 11, True)]
+    assert untold(MISS, tick(1500), repeats, late) == [(17, 11, True)]
 
 
 def test_repeats_whose_fates_are_not_known_make_it_at_least() -> None:
