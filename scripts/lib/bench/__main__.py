@@ -16,8 +16,8 @@ IN_GUEST = {
     "received": "a datagram that finds its socket, beside tcpdump, bpftrace and pwru",
     "misses": "a datagram that misses, by the sockets in its slot",
     "verdicts": "from the ICMP to the printed verdict",
-    "storm": "a million misses, and a scan of ports: what is counted, and what the tracer takes",
     "listing": "udptrace sockets on 100,000 of them, beside ss",
+    "storm": "a million misses, and a scan of ports: what is counted, and what the tracer takes",
 }
 NATIVE = {
     "native": (native.figures, "a start up to attaching: seconds on this machine"),
