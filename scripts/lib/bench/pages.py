@@ -23,6 +23,8 @@ READY = "until it traces, million instructions"
 RECEIVING = ("tcpdump -w", "bpftrace", "pwru")
 STARTED = ("tcpconnect", "tcpdrop", "bpftrace")
 
+STORM = ("storm", "a million misses, 1,000 four-tuples", "million instructions a second")
+
 COSTS: Sequence[tuple[str, str, str, str, Sequence[str]]] = (
     ("a datagram received: instructions added", "received datagram", "udptrace", ADDED, RECEIVING),
     ("... with `--lookups off`", "received datagram", "udptrace --lookups off", ADDED, ()),
@@ -34,6 +36,7 @@ COSTS: Sequence[tuple[str, str, str, str, Sequence[str]]] = (
     ("a later start", "start", "udptrace, warm", READY, ()),
     ("memory at most", "start", "udptrace, cold", "peak memory", STARTED),
     ("memory while it traces", "start", "udptrace, warm", "memory after", STARTED),
+    ("a storm of misses: million instructions a second", *STORM, ()),
     ("from the ICMP to its verdict, p50", "verdict", "default", "p50", ()),
     ("... p99", "verdict", "default", "p99", ()),
 )
