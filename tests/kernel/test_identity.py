@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -342,20 +342,27 @@ def _lines_end(live: Live) -> int:
 # A namespace's number in use again
 
 
+# Several, so that one which something holds for long leaves others.
+OLD = 3
+
+
 def test_a_namespace_number_reused(live: Live) -> None:
     """What was closed in the namespace that had the number before is not what misses in this."""
-    with Namespace("old") as old:
-        old.udp(bind=(LO, 7560))
-        client = old.udp(bind=(LO, 6560), connect=(LO, 7561))
-        client.send(b"nobody")
-        cookie = live.incident(dport=7561)["netns"]["cookie"]
-    with _with_number(old.inum) as new:
+    cookies = {}
+    with ExitStack() as stack:
+        for port in range(7561, 7561 + OLD):
+            old = stack.enter_context(Namespace("old"))
+            old.udp(bind=(LO, 7560))
+            old.udp(bind=(LO, 6560), connect=(LO, port)).send(b"nobody")
+            cookies[old.inum] = live.incident(dport=port)["netns"]["cookie"]
+    with _with_number_of(cookies) as new:
         new.udp(bind=(LO, 6560), connect=(LO, 7560)).send(b"nobody")
         incident = live.incident(dport=7560)
-        assert incident["netns"]["inum"] == old.inum
+        assert incident["netns"]["inum"] == new.inum
         assert incident["netns"]["name"] == new.name
         assert incident["origin"]["netns"]["name"] == new.name
         assert incident["told"][0]["socket"]["inode"] == incident["origin"]["inode"]
+        cookie = cookies[new.inum]
         if cookie is None:
             # Before Linux 5.12 a namespace has no cookie: the number is all there is to go by.
             assert incident["cause"] in ("no-socket", "closed")
@@ -365,26 +372,27 @@ def test_a_namespace_number_reused(live: Live) -> None:
 
 
 def test_a_target_is_a_namespace_and_not_its_number(live: Live, tmp_path: Path) -> None:
-    with Namespace("old") as old:
-        trace = Live(tmp_path, "-N", old.name)
-        old.udp().sendto(b"asked for", (LO, 7562))
-        trace.incident(dport=7562)
-    with _with_number(old.inum) as new:
-        new.udp().sendto(b"of another", (LO, 7563))
-        cookie = live.incident(dport=7563)["netns"]["cookie"]
+    with ExitStack() as stack:
+        old = [stack.enter_context(Namespace("old")) for _ in range(OLD)]
+        trace = Live(tmp_path, *(word for one in old for word in ("-N", one.name)))
+        old[0].udp().sendto(b"asked for", (LO, 7568))
+        trace.incident(dport=7568)
+    with _with_number_of([one.inum for one in old]) as new:
+        new.udp().sendto(b"of another", (LO, 7569))
+        cookie = live.incident(dport=7569)["netns"]["cookie"]
         trace.stop()
     # Before Linux 5.12 a namespace has no cookie: the number is all there is to go by.
-    assert len(trace.incidents(dport=7563)) == (cookie is None)
+    assert len(trace.incidents(dport=7569)) == (cookie is None)
 
 
 @contextmanager
-def _with_number(inum: int) -> Iterator[Namespace]:
-    """A new namespace with this inode number, which the kernel gives again once it is free."""
+def _with_number_of(inums: Collection[int]) -> Iterator[Namespace]:
+    """A new namespace with one of these numbers, which are given again once they are free."""
     deadline = time.monotonic() + DEADLINE_S
     with ExitStack() as stack:
         while time.monotonic() < deadline:
             made = stack.enter_context(Namespace("new"))
-            if made.inum == inum:
+            if made.inum in inums:
                 yield made
                 return
-        raise AssertionError(f"no new namespace got the number {inum}")
+        raise AssertionError(f"no new namespace got one of the numbers {inums}")
