@@ -74,7 +74,8 @@ static __always_inline bool count_miss(struct miss_key *key, u64 now, u32 length
     bool known;
     u64 last;
     if (!count) {
-        struct miss_count fresh = {.since_ns = now, .length = length};
+        // With its time: user space may read it at once, and drops what has not missed for long.
+        struct miss_count fresh = {.since_ns = now, .last_ns = now, .length = length};
         misses.insert(key, &fresh); // another CPU may have been first: its entry stays
         count = misses.lookup(key);
     }
