@@ -74,19 +74,14 @@ def compose(
     return replace(incident, hints=hints, advice=advise(incident))
 
 
+def _is_the_same(earlier: Socket, now: Socket) -> bool:
+    return (earlier.inode, earlier.local, earlier.peer) == (now.inode, now.local, now.peer)
+
+
 def _described(now: Socket | None, earlier: Socket | None) -> Socket | None:
     """A socket at the miss. An update keeps what was told of it: its history may be forgotten by
     now, or be another's; only its owners and its close can become known later."""
-    if (
-        now is None
-        or earlier is None
-        or (earlier.inode, earlier.local, earlier.peer)
-        != (
-            now.inode,
-            now.local,
-            now.peer,
-        )
-    ):
+    if now is None or earlier is None or not _is_the_same(earlier, now):
         return now
     held = any(process.fd is not None for process in now.processes)
     return replace(

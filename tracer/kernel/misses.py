@@ -40,15 +40,15 @@ class MissTable:
         idle = now - IDLE_NS
         dropped = False
         for key, value in self._table.misses():
-            name = bytes(key)
-            if self._is_news(name, value):
-                self._reported[name] = _state(value)
+            name, state = bytes(key), _state(value)
+            if self._is_news(name, value, state):
+                self._reported[name] = state
                 events.append(_count(key, value, now, fates_known))
             elif value.last_ns < idle:
                 dropped = True
                 self._reported.pop(name, None)
                 last = self._table.take_miss(key)
-                if last is not None and _state(last) != _state(value):
+                if last is not None and _state(last) != state:
                     # It has missed once more since the table was read.
                     events.append(_count(key, last, now, fates_known))
         return [*events, Expired(now, idle)] if dropped else events
@@ -59,11 +59,11 @@ class MissTable:
             if own(decode_count(key, value, 0)):
                 self._table.take_miss(key)
 
-    def _is_news(self, name: bytes, value: MissValue) -> bool:
+    def _is_news(self, name: bytes, value: MissValue, state: tuple[int, ...]) -> bool:
         """A first miss that was streamed is known from its event; all else is compared."""
         if name not in self._reported:
             return int(value.total) != (1 if value.streamed_ns else 0)
-        return self._reported[name] != _state(value)
+        return self._reported[name] != state
 
 
 def _count(key: MissKey, value: MissValue, now: int, fates_known: bool) -> MissCount:
