@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.kernel.crowds import crowd
 from tests.kernel.live import Json, Live
 from tests.kernel.net import Namespace, arrival
+from tests.kernel.settings import setting
 
 LO = "127.0.0.1"
 WALKED = 256
@@ -181,16 +182,6 @@ def test_without_udp_diag_it_is_said(live: Live, box: Namespace) -> None:
 @contextmanager
 def _no_udp_diag() -> Iterator[None]:
     """The module unloaded, and nothing to load it again with."""
-    with _set(AUTOLOAD, "/bin/false"):
+    with setting(AUTOLOAD, "/bin/false"):
         subprocess.run(["rmmod", "udp_diag"], check=True)
         yield
-
-
-@contextmanager
-def _set(setting: Path, value: str) -> Iterator[None]:
-    before = setting.read_text()
-    setting.write_text(value)
-    try:
-        yield
-    finally:
-        setting.write_text(before)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.kernel.live import DEADLINE_S, Json, Live
 from tests.kernel.net import Namespace
+from tests.kernel.settings import setting
 from tracer.events import SocketView
 from tracer.kernel.capabilities import CAPABILITIES
 from tracer.system.door import Outside, View, look
@@ -58,10 +59,8 @@ def refused(*before: str) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def upstream() -> Iterator[None]:
     """kernel.perf_event_paranoid as the kernel's own authors have it; Debian's is 3."""
-    saved = PARANOID.read_text()
-    PARANOID.write_text("2")
-    yield
-    PARANOID.write_text(saved)
+    with setting(PARANOID, "2"):
+        yield
 
 
 @dataclass(frozen=True)
@@ -291,11 +290,8 @@ def _sockets(netns: Netns, view: View) -> list[SocketView]:
 @pytest.fixture
 def no_new_netns() -> Iterator[None]:
     """Nobody may make a network namespace, as under a seccomp filter that forbids unshare()."""
-    limit = Path("/proc/sys/user/max_net_namespaces")
-    saved = limit.read_text()
-    limit.write_text("0")
-    yield
-    limit.write_text(saved)
+    with setting(Path("/proc/sys/user/max_net_namespaces"), "0"):
+        yield
 
 
 def test_in_a_container_with_processes_of_its_own(

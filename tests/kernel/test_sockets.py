@@ -15,6 +15,7 @@ import pytest
 
 from tests.kernel.live import run, wait_for
 from tests.kernel.net import Namespace, link
+from tests.kernel.settings import setting
 from tests.kernel.socket_zoo import Known, zoo
 from tests.kernel.ss import listed_by_ss
 
@@ -180,20 +181,14 @@ def seed(printed: str, box: Namespace, pid: int, port: int) -> str:
 
 
 def test_without_rights_and_udp_diag_what_is_missing_is_said(box: Namespace) -> None:
-    switch = Path("/proc/sys/kernel/modprobe")
-    saved = switch.read_text()
-    with client(box) as (_, port):
-        switch.write_text("/nowhere")
-        try:
-            wait_for(_without_udp_diag, "udp_diag to be unloaded")
-            rights = "-all,+sys_ptrace,+dac_read_search"
-            command = ["setpriv", f"--bounding-set={rights}", "--inh-caps=-all",
-                       "udptrace", "sockets", "-N", box.name, "-f", "json"]  # fmt: skip
-            done = box.inside(
-                lambda: subprocess.run(command, capture_output=True, text=True, check=False)
-            )
-        finally:
-            switch.write_text(saved)
+    with client(box) as (_, port), setting(Path("/proc/sys/kernel/modprobe"), "/nowhere"):
+        wait_for(_without_udp_diag, "udp_diag to be unloaded")
+        rights = "-all,+sys_ptrace,+dac_read_search"
+        command = ["setpriv", f"--bounding-set={rights}", "--inh-caps=-all",
+                   "udptrace", "sockets", "-N", box.name, "-f", "json"]  # fmt: skip
+        done = box.inside(
+            lambda: subprocess.run(command, capture_output=True, text=True, check=False)
+        )
     assert done.returncode == 0, done.stderr
     socket = json.loads(done.stdout)
     assert socket["local"] == f"0.0.0.0:{port}"

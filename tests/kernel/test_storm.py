@@ -18,6 +18,7 @@ import pytest
 
 from tests.kernel.live import Live, lost, wait_for
 from tests.kernel.net import Namespace
+from tests.kernel.settings import setting
 from tests.kernel.storm import Volley
 from tracer.events import Loss, Miss, MissCount
 from tracer.kernel.program import Variant
@@ -54,11 +55,8 @@ class Storm:
 @pytest.fixture(scope="module", autouse=True)
 def _backlog() -> Iterator[None]:
     """Loopback drops what a busy machine has not taken, beyond 1000 datagrams: none of ours."""
-    limit = Path("/proc/sys/net/core/netdev_max_backlog")
-    before = limit.read_text()
-    limit.write_text("100000")
-    yield
-    limit.write_text(before)
+    with setting(Path("/proc/sys/net/core/netdev_max_backlog"), "100000"):
+        yield
 
 
 @pytest.fixture(scope="module")
