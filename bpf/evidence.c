@@ -9,20 +9,7 @@ BPF_PROG_ARRAY(evidence, 1);
 static __always_inline void fill_miss(struct wire_miss *event, const struct pending *icmp,
                                       const struct walk *walk) {
     const struct miss_key *key = &icmp->key;
-    event->since_ns = icmp->totals.since_ns;
-    event->total = icmp->totals.total;
-    event->netns_cookie = key->netns_cookie;
-    event->netns = key->netns;
-    event->ifindex = key->ifindex;
-    event->sdif = key->sdif;
-    __builtin_memcpy(event->saddr, key->saddr, 16);
-    __builtin_memcpy(event->daddr, key->daddr, 16);
-    event->sport = key->sport;
-    event->dport = key->dport;
-    event->family = key->family;
-    event->icmp_type = key->icmp_type;
-    event->icmp_code = key->icmp_code;
-    __builtin_memcpy(event->ifname, icmp->ifname, IFNAME_BYTES);
+    FILL_COUNTED(event, key, &icmp->totals, icmp->ifname);
     event->length = icmp->length;
     event->passes = icmp->passes;
     event->visited = walk->visited;

@@ -42,11 +42,17 @@ static __always_inline int end_pending(struct pending *icmp, u32 status) {
     return 0;
 }
 
-// The answers to echo requests pass here too, and may find one pending that was suppressed.
-static __always_inline int pushed(u8 type) {
+// The ICMP of this CPU whose fate is not known yet, or NULL.
+static __always_inline struct pending *awaited(void) {
     int zero = 0;
     struct pending *icmp = pending.lookup(&zero);
-    return icmp && icmp->active && icmp->key.icmp_type == type ? end_pending(icmp, FATE_SENT) : 0;
+    return icmp && icmp->active ? icmp : NULL;
+}
+
+// The answers to echo requests pass here too, and may find one pending that was suppressed.
+static __always_inline int pushed(u8 type) {
+    struct pending *icmp = awaited();
+    return icmp && icmp->key.icmp_type == type ? end_pending(icmp, FATE_SENT) : 0;
 }
 
 // icmp_push_reply, past every limit and check, on its way to IP. The ICMP is its first argument, or
@@ -67,9 +73,6 @@ int push6_enter(struct pt_regs *ctx) {
 
 // Return of icmp_global_allow and inet_peer_xrlim_allow: the global and the per-peer limit.
 int limit_exit(struct pt_regs *ctx) {
-    int zero = 0;
-    struct pending *icmp = pending.lookup(&zero);
-    if ((u8)PT_REGS_RC(ctx) || !icmp || !icmp->active)
-        return 0;
-    return end_pending(icmp, FATE_RATE_LIMITED);
+    struct pending *icmp = awaited();
+    return icmp && !(u8)PT_REGS_RC(ctx) ? end_pending(icmp, FATE_RATE_LIMITED) : 0;
 }

@@ -64,6 +64,25 @@ static __always_inline bool is_stale(u64 last, u64 now) {
     return now >= last + RESTREAM_NS || may_renew(now);
 }
 
+// What a record has of its key and its counter; the members are called alike in each such record.
+#define FILL_COUNTED(event, key, totals, name)                                                     \
+    do {                                                                                           \
+        (event)->since_ns = (totals)->since_ns;                                                    \
+        (event)->total = (totals)->total;                                                          \
+        (event)->netns_cookie = (key)->netns_cookie;                                               \
+        (event)->netns = (key)->netns;                                                             \
+        (event)->ifindex = (key)->ifindex;                                                         \
+        (event)->sdif = (key)->sdif;                                                               \
+        __builtin_memcpy((event)->saddr, (key)->saddr, 16);                                        \
+        __builtin_memcpy((event)->daddr, (key)->daddr, 16);                                        \
+        (event)->sport = (key)->sport;                                                             \
+        (event)->dport = (key)->dport;                                                             \
+        (event)->family = (key)->family;                                                           \
+        (event)->icmp_type = (key)->icmp_type;                                                     \
+        (event)->icmp_code = (key)->icmp_code;                                                     \
+        __builtin_memcpy((event)->ifname, name, IFNAME_BYTES);                                     \
+    } while (0)
+
 // Counts this miss. Returns true when its evidence is to be sent: the first time, when it is_stale,
 // and whenever a socket of the port has changed, since the cause may have too. `ifname` is read then,
 // from the skb or else its device.

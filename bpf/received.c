@@ -11,22 +11,9 @@ static __always_inline void send_received(struct miss_key *key, const struct inc
         return;
     }
     fill_header(&event->header, WIRE_RECEIVED, sizeof(*event), now);
-    event->since_ns = totals->since_ns;
-    event->total = totals->total;
-    event->netns_cookie = key->netns_cookie;
-    event->netns = key->netns;
-    event->ifindex = key->ifindex;
+    FILL_COUNTED(event, key, totals, ifname); // its key has no sdif
     __builtin_memcpy(event->icmp_from, icmp->from, 16);
-    __builtin_memcpy(event->saddr, key->saddr, 16);
-    __builtin_memcpy(event->daddr, key->daddr, 16);
-    event->sport = key->sport;
-    event->dport = key->dport;
-    event->family = key->family;
-    event->icmp_type = key->icmp_type;
-    event->icmp_code = key->icmp_code;
     event->length = length;
-    event->sdif = 0;
-    __builtin_memcpy(event->ifname, ifname, IFNAME_BYTES);
     events.ringbuf_submit(event, 0);
 }
 
